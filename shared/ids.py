@@ -1,0 +1,131 @@
+"""Ids that prove themselves.
+
+An id is a kind (`job`, `bat`, `whk`, `dlv`) and 40 characters of lower-case Crockford base32 of 25 bytes:
+
+    MAC (8) ‖ key version (1) ‖ creation time in ms (6) ‖ lifetime (1, units of 4 h, rounded up) ‖ random (9)
+
+The MAC is HMAC-SHA256, truncated, over kind, tenant and the other 17 bytes. So the gateway refuses an id that it never
+issued, or issued to another tenant, without asking anyone; tells "not claimed yet" from "unknown" while every cache is
+empty; and knows from the id alone when the job must be over. The MAC stands first so that ids spread over Firestore's
+key space.
+
+Issued by the gateway (jobs, batches, endpoints); verified wherever an id comes from outside.
+"""
+
+import base64
+import hashlib
+import hmac
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.errors import ConfigError
+
+Kind = Literal["job", "bat", "whk", "dlv"]
+
+LIFETIME_UNIT_MS = 4 * 3_600_000
+MAX_LIFETIME_MS = 255 * LIFETIME_UNIT_MS
+"""Just over 42 days: 30 days of delay, 6 days to expire, and room."""
+
+_MAC_BYTES, _RANDOM_BYTES, _BODY_BYTES = 8, 9, 17
+_SHAPE = re.compile(r"[0-9a-hjkmnp-tv-z]{40}", re.ASCII)
+_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
+_TO_DIGITS = str.maketrans("0123456789abcdefghjkmnpqrstvwxyz", "0123456789abcdefghijklmnopqrstuv")
+
+
+@dataclass(frozen=True, slots=True)
+class IdKeys:
+    """The MAC keys by version, 0…255. The highest version signs; every version verifies, for a key outlives its ids."""
+
+    by_version: Mapping[int, bytes]
+
+    @property
+    def current(self) -> int:
+        return max(self.by_version)
+
+    @classmethod
+    def parse(cls, text: str) -> "IdKeys":
+        """From `1:<hex>,2:<hex>`, each key at least 32 bytes. ConfigError (without the key) if it is anything else."""
+        try:
+            pairs = [part.split(":", 1) for part in text.split(",") if part.strip()]
+            keys = {int(version): bytes.fromhex(key) for version, key in pairs}
+        except ValueError:
+            raise ConfigError("SLUICE_ID_KEYS is not a list of version:hex pairs") from None
+        if not keys or any(not 0 <= version <= 255 or len(key) < 32 for version, key in keys.items()):
+            raise ConfigError("SLUICE_ID_KEYS needs versions 0 to 255 with keys of at least 32 bytes")
+        return cls(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedId:
+    """What a verified id says of itself."""
+
+    text: str
+    created_at: int
+    expires_at: int
+    """The latest moment by which the job must be terminal."""
+
+
+class Ids:
+    """Issues and verifies ids.
+
+    entropy: returns that many random bytes; `os.urandom` but in tests.
+    """
+
+    def __init__(self, keys: IdKeys, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._keys = keys
+        self._entropy = entropy
+
+    def issue(self, kind: Kind, tenant: str, *, created_at: int, lifetime_ms: int) -> IssuedId:
+        """A new id whose job must be terminal by `created_at + lifetime_ms` (rounded up to whole units of 4 h)."""
+        if not 0 < lifetime_ms <= MAX_LIFETIME_MS:
+            raise ValueError(f"a lifetime of {lifetime_ms} ms does not fit an id")
+        units = math.ceil(lifetime_ms / LIFETIME_UNIT_MS)
+        version = self._keys.current
+        body = bytes((version,)) + created_at.to_bytes(6) + bytes((units,)) + self._entropy(_RANDOM_BYTES)
+        return self._sealed(kind, tenant, body)
+
+    def derive(self, kind: Kind, tenant: str, origin: str, name: str) -> IssuedId:
+        """The id that `origin` determines for `name`: always the same, with the time, lifetime and key of `origin`.
+
+        `origin` is an id that this tenant was issued (of any kind); `name` tells its derivations apart.
+        """
+        body = _decode(origin.partition("_")[2])
+        if body is None:
+            raise ValueError("not an id")
+        digest = hashlib.sha256(f"{origin}\0{name}".encode()).digest()
+        return self._sealed(kind, tenant, body[_MAC_BYTES:-_RANDOM_BYTES] + digest[:_RANDOM_BYTES])
+
+    def verify(self, kind: Kind, tenant: str, text: str) -> IssuedId | None:
+        """What the id says, or None if it was never issued to this tenant as this kind."""
+        if not text.startswith(f"{kind}_"):
+            return None
+        raw = _decode(text[len(kind) + 1 :])
+        if raw is None or raw[_MAC_BYTES] not in self._keys.by_version:
+            return None
+        if not hmac.compare_digest(raw[:_MAC_BYTES], self._mac(kind, tenant, raw[_MAC_BYTES:])):
+            return None
+        return _read(text, raw)
+
+    def _sealed(self, kind: Kind, tenant: str, body: bytes) -> IssuedId:
+        raw = self._mac(kind, tenant, body) + body
+        return _read(f"{kind}_{base64.b32encode(raw).translate(_TO_CROCKFORD).decode()}", raw)
+
+    def _mac(self, kind: Kind, tenant: str, body: bytes) -> bytes:
+        key = self._keys.by_version[body[0]]
+        return hmac.digest(key, f"{kind}\0{tenant}\0".encode() + body, "sha256")[:_MAC_BYTES]
+
+
+def _decode(text: str) -> bytes | None:
+    """The 25 bytes, or None. 40 characters are exactly 200 bits, so each value has one spelling only."""
+    if not _SHAPE.fullmatch(text):
+        return None
+    return int(text.translate(_TO_DIGITS), 32).to_bytes(25)  # several times faster than b32decode, on the hottest path
+
+
+def _read(text: str, raw: bytes) -> IssuedId:
+    created_at = int.from_bytes(raw[9:15])
+    return IssuedId(text, created_at, created_at + raw[15] * LIFETIME_UNIT_MS)

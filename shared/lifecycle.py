@@ -1,0 +1,174 @@
+"""How any service lives: settings, uvloop, signals, admin port, readiness, and one ladder down.
+
+A service's `__main__` calls `run`; its composition root (`app.py`) is an async context manager that builds adapters,
+starts what must run, and yields a `Service`; leaving it closes everything in reverse. The ladder on SIGTERM or SIGINT:
+not ready → stop taking → finish within the deadline → release the rest and close → exit, in under 10 s.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import uvloop
+from aiohttp import web
+
+from shared.config import ServiceSettings, load
+from shared.errors import ConfigError, SluiceError
+from shared.telemetry import logs
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.traces import Traces, exporting
+
+EXIT_CONFIG = 78
+"""EX_CONFIG of sysexits.h."""
+CHECK_SECONDS = 2.0
+HARD_STOP_SECONDS = 9.5
+"""Cloud Run kills 10 s after SIGTERM; whatever hangs until here is left behind with a line that says so."""
+
+_log = logging.getLogger("sluice.lifecycle")
+
+Check = Callable[[], Awaitable[None]]
+"""Returns when a dependency answers; raises SluiceError when it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service, as its composition root hands it over."""
+
+    checks: Mapping[str, Check]
+    """What must answer for the service to be ready, by name."""
+    stop_taking: Callable[[], Awaitable[None]]
+    """No new work from here on. Returns at once."""
+    drain: Callable[[float], Awaitable[None]]
+    """Finish what runs within so many seconds, and release the rest."""
+
+
+class Readiness:
+    """Whether the service takes work: it has started, every dependency answers, and it is not draining."""
+
+    def __init__(self) -> None:
+        self._checks: Mapping[str, Check] | None = None
+
+    def up(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+
+    def down(self) -> None:
+        self._checks = None
+
+    async def report(self) -> dict[str, str]:
+        """`ok` or what is wrong, by dependency. Empty while starting or draining."""
+        checks = self._checks or {}
+        results = await asyncio.gather(*(_check(check) for check in checks.values()))
+        return dict(zip(checks, results, strict=True))
+
+    async def respond(self, _request: web.BaseRequest) -> web.Response:
+        """`/readyz`: 200 when everything answers, else 503 with what does not."""
+        report = await self.report()
+        ready = bool(report) and all(state == "ok" for state in report.values())
+        body = {"ready": ready, "checks": report}
+        return web.json_response(body, status=200 if ready else 503, headers={"Cache-Control": "no-store"})
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a process hands to the service that it runs. Logs go through the standard `logging`."""
+
+    metrics: Metrics
+    traces: Traces
+    readiness: Readiness
+
+
+S = TypeVar("S", bound=ServiceSettings)
+App = Callable[[S, Runtime], AbstractAsyncContextManager[Service]]
+
+
+async def _check(check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
+    except (SluiceError, TimeoutError) as fault:
+        return "no answer in time" if isinstance(fault, TimeoutError) else type(fault).__name__
+    return "ok"
+
+
+def run(name: str, settings_type: type[S], app: App[S]) -> None:
+    """Run the service until it is told to stop; the process's exit status is the return of this."""
+    try:
+        settings = load(settings_type, os.environ)
+    except ConfigError as fault:
+        logs.configure(name, "", level="INFO")
+        _log.critical("the settings are not usable", extra={"faults": str(fault)})
+        sys.exit(EXIT_CONFIG)
+    if not settings.instance:
+        settings = replace(settings, instance=socket.gethostname())
+    instance = f"{settings.instance}-{os.getpid()}"
+    settings = replace(settings, instance=instance)
+    logs.configure(name, instance, level=settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_live(name, settings, app))
+
+
+async def _live(name: str, settings: S, app: App[S]) -> None:
+    traces = exporting(name, settings.instance, endpoint=settings.otlp_endpoint, ratio=settings.trace_ratio)
+    runtime = Runtime(Metrics(), traces, Readiness())
+    runtime.metrics.watch_process()
+    stop = _stop_signal()
+    async with _admin(settings, runtime), app(settings, runtime) as service:
+        runtime.readiness.up(service.checks)
+        _log.info("started")
+        await stop.wait()
+        _log.info("draining", extra={"seconds": settings.drain_seconds})
+        hard_stop = asyncio.get_running_loop().call_later(HARD_STOP_SECONDS, _give_up)
+        runtime.readiness.down()
+        await service.stop_taking()
+        await service.drain(settings.drain_seconds)
+    await asyncio.to_thread(traces.shutdown)
+    hard_stop.cancel()
+    _log.info("stopped")
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _give_up() -> None:
+    _log.critical("the drain hangs; leaving", extra={"tasks": sorted(t.get_name() for t in asyncio.all_tasks())[:50]})
+    sys.stdout.flush()
+    os._exit(1)
+
+
+@asynccontextmanager
+async def _admin(settings: ServiceSettings, runtime: Runtime) -> AsyncIterator[None]:
+    app = web.Application()
+    app.router.add_get("/livez", _alive)
+    app.router.add_get("/readyz", runtime.readiness.respond)
+    app.router.add_get("/metrics", _exposition(runtime.metrics))
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, settings.admin_host, settings.admin_port).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _alive(_request: web.BaseRequest) -> web.Response:
+    """`/livez`: the loop turns."""
+    return web.json_response({"live": True}, headers={"Cache-Control": "no-store"})
+
+
+def _exposition(metrics: Metrics) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+    async def expose(_request: web.BaseRequest) -> web.Response:
+        return web.Response(body=metrics.expose(), content_type="text/plain", charset="utf-8")
+
+    return expose

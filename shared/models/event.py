@@ -1,0 +1,79 @@
+"""What happened to a job, told to whoever listens: statistics, batches, webhooks.
+
+Written by the worker and the gateway after the store knows, read by the aggregator and the webhooks service. Harmless
+twice: the id is the same each time (`{job}:{type}:{attempt}`) and consumers merge.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.clock import rfc3339
+from shared.models.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A lifecycle event, with the fields that CloudEvents names."""
+
+    id: str
+    type: str
+    source: str
+    time: int
+    tenant: str
+    batch: str | None
+    data: dict[str, Any]
+    """The job's summary: no input, no output."""
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        found = {"type": self.type, "tenant": self.tenant}
+        if self.batch:
+            found["batch"] = self.batch
+        return found
+
+    def encode(self) -> bytes:
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": self.id,
+                "type": self.type,
+                "source": self.source,
+                "time": rfc3339(self.time),
+                "tenant": self.tenant,
+                "batch": self.batch,
+                "data": self.data,
+            }
+        )
+
+
+def job_event(job: Job, *, source: str, at: int) -> Event:
+    """The event of the state that `job` is in: `job.started`, `job.succeeded`, …
+
+    source: the service that tells, such as `worker`.
+    """
+    spec = job.spec
+    verb = "started" if not job.status.terminal else str(job.status)
+    kind = f"job.{verb}"
+    return Event(
+        id=f"{spec.id}:{kind}:{job.attempt}",
+        type=kind,
+        source=f"/sluice/{source}",
+        time=job.finished_at or job.started_at or at,
+        tenant=spec.tenant,
+        batch=spec.batch,
+        data={
+            "id": spec.id,
+            "handler": spec.handler,
+            "queue": spec.queue,
+            "status": job.status,
+            "attempt": job.attempt,
+            "index": spec.index,
+            "labels": dict(spec.labels),
+            "created_at": spec.created_at,
+            "started_at": job.started_at,
+            "finished_at": job.finished_at,
+            "error_code": job.error.code if job.error else None,
+        },
+    )

@@ -1,0 +1,190 @@
+"""A job: what was asked (`JobSpec`, never changes) and what became of it (`Job`, one frozen value a state).
+
+Each transition of the state machine is a method that returns the next `Job`. Who may make which transition is settled
+by preconditions in the store, not here.
+
+    scheduled ──▶ queued ──▶ running ──▶ succeeded | failed | canceled | expired
+        ▲                        │
+        └──── a retry waits ─────┘
+
+Written by the worker that holds the claim (and by the gateway for tombstones and cancel requests), read by everyone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+MAX_ATTEMPT_RECORDS = 10
+"""The history kept of a job's failed attempts: the last ones."""
+
+
+class JobStatus(StrEnum):
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED})
+
+_RANK = {JobStatus.QUEUED: 1, JobStatus.RUNNING: 2, JobStatus.SCHEDULED: 3} | dict.fromkeys(_TERMINAL, 4)
+"""Within one attempt a job is queued, then running, then waits for its retry or is over."""
+
+
+class Lane(StrEnum):
+    """A queue's two lanes, so that a batch of 100,000 never delays a person."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+class ErrorCode(StrEnum):
+    HANDLER_ERROR = "handler_error"
+    REJECTED = "rejected"
+    ATTEMPT_TIMEOUT = "attempt_timeout"
+    WORKER_LOST = "worker_lost"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    UNDELIVERABLE = "undeliverable"
+    INVALID_OUTPUT = "invalid_output"
+    OUTPUT_TOO_LARGE = "output_too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What was asked for, with every default resolved. Times are milliseconds since the epoch."""
+
+    id: str
+    tenant: str
+    handler: str
+    queue: str
+    input: bytes
+    """JSON, as accepted by the gateway."""
+    created_at: int
+    expires_at: int
+    """Past this moment no attempt starts."""
+    timeout_seconds: float
+    """For one attempt."""
+    max_attempts: int
+    lane: Lane = Lane.INTERACTIVE
+    scheduled_for: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cache_key: str | None = None
+    """Set when equal work may share this job's result (see `shared/cache/contract.py`)."""
+    cache_for_seconds: int = 0
+    batch: str | None = None
+    index: int | None = None
+    replay_of: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failed attempt, as its job remembers it."""
+
+    attempt: int
+    code: ErrorCode
+    message: str
+    started_at: int
+    finished_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    code: ErrorCode
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One state of a job."""
+
+    spec: JobSpec
+    status: JobStatus
+    attempt: int = 0
+    """The attempt that runs or ran last; 0 before the first."""
+    fence: str = ""
+    """Random, drawn at each claim: who does not hold the current one may not write."""
+    worker: str = ""
+    lease_seconds: int = 0
+    """The claim lapses when the document was not touched for this long, by the store's own clock."""
+    lost: int = 0
+    """Leases that lapsed. They cost no attempt."""
+    scheduled_for: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    output: bytes | None = None
+    """JSON, as rendered by the handler's output type."""
+    error: JobError | None = None
+    attempts: tuple[Attempt, ...] = ()
+    cancel_requested_at: int | None = None
+
+    @property
+    def order(self) -> int:
+        """Grows with every state: by attempt, then status, then lost leases and a cancel request.
+
+        Nothing with a lower order ever replaces a higher one, in the store, in a cache or at a client (it is the ETag).
+        """
+        minor = min(self.lost, 127) * 2 + (self.cancel_requested_at is not None)
+        return self.attempt << 12 | _RANK[self.status] << 8 | minor
+
+    @classmethod
+    def queued(cls, spec: JobSpec) -> Self:
+        """As accepted: the broker holds the message and no worker has claimed it."""
+        return cls(spec, JobStatus.QUEUED)
+
+    @classmethod
+    def scheduled(cls, spec: JobSpec) -> Self:
+        """As accepted with a time to run at: the timer is written."""
+        return cls(spec, JobStatus.SCHEDULED, scheduled_for=spec.scheduled_for)
+
+    def claimed(self, *, attempt: int, fence: str, worker: str, lease_seconds: int, at: int) -> Self:
+        """Running attempt `attempt` under a new fence. A running job claimed again lost its lease."""
+        lost = self.lost + (self.status is JobStatus.RUNNING)
+        return replace(
+            self,
+            status=JobStatus.RUNNING,
+            attempt=attempt,
+            fence=fence,
+            worker=worker,
+            lease_seconds=lease_seconds,
+            lost=lost,
+            scheduled_for=None,
+            started_at=at,
+        )
+
+    def succeeded(self, output: bytes, *, at: int) -> Self:
+        return replace(self, status=JobStatus.SUCCEEDED, output=output, error=None, finished_at=at)
+
+    def failed(self, error: JobError, *, at: int) -> Self:
+        """Over, for good. The failed attempt joins the history."""
+        return replace(self._with_attempt(error, at), status=JobStatus.FAILED, error=error, finished_at=at)
+
+    def waiting(self, error: JobError, *, until: int, at: int) -> Self:
+        """The attempt failed and the next one starts at `until`."""
+        return replace(
+            self._with_attempt(error, at), status=JobStatus.SCHEDULED, error=error, fence="", scheduled_for=until
+        )
+
+    def canceled(self, *, at: int) -> Self:
+        requested = self.cancel_requested_at if self.cancel_requested_at is not None else at
+        return replace(self, status=JobStatus.CANCELED, cancel_requested_at=requested, finished_at=at)
+
+    def cancel_requested(self, *, at: int) -> Self:
+        return replace(self, cancel_requested_at=at)
+
+    def expired(self, *, at: int) -> Self:
+        return replace(self, status=JobStatus.EXPIRED, finished_at=at)
+
+    def _with_attempt(self, error: JobError, at: int) -> Self:
+        started_at = self.started_at if self.started_at is not None else at
+        record = Attempt(self.attempt, error.code, error.message, started_at, at)
+        return replace(self, attempts=(*self.attempts, record)[-MAX_ATTEMPT_RECORDS:])
