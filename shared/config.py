@@ -102,7 +102,7 @@ def describe(settings: type[Any]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """What every service reads."""
 

@@ -10,7 +10,8 @@
     │   └── CacheUnavailable       Redis
     ├── Overloaded             a bounded queue of ours is full; nothing was started
     └── Refused                the dependency understood and said no; asking again changes nothing
-        └── MessageRefused         Pub/Sub found the message invalid
+        ├── MessageRefused         Pub/Sub found the message invalid
+        └── DocumentRefused        Firestore found the document invalid
 
 Adapters translate their libraries' exceptions into these and raise nothing else; services catch these and nothing else.
 """
@@ -58,3 +59,7 @@ class Refused(SluiceError):
 
 class MessageRefused(Refused):
     """Pub/Sub found the message invalid (too large, or malformed attributes)."""
+
+
+class DocumentRefused(Refused):
+    """Firestore found the document invalid (too large, or text that is not Unicode). Nothing was written."""

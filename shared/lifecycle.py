@@ -11,10 +11,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import uvloop
 from aiohttp import web
@@ -50,10 +50,15 @@ class Service:
 
 
 class Readiness:
-    """Whether the service takes work: it has started, every dependency answers, and it is not draining."""
+    """Whether the service takes work: it has started, every dependency has answered once, and it is not draining.
+
+    A dependency that is lost later is reported and changes nothing: all instances lose it together, and taking them all
+    out of service would refuse what can still be answered.
+    """
 
     def __init__(self) -> None:
         self._checks: Mapping[str, Check] | None = None
+        self._answered = False
 
     def up(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
@@ -61,18 +66,19 @@ class Readiness:
     def down(self) -> None:
         self._checks = None
 
-    async def report(self) -> dict[str, str]:
-        """`ok` or what is wrong, by dependency. Empty while starting or draining."""
-        checks = self._checks or {}
-        results = await asyncio.gather(*(_check(check) for check in checks.values()))
-        return dict(zip(checks, results, strict=True))
-
     async def respond(self, _request: web.BaseRequest) -> web.Response:
-        """`/readyz`: 200 when everything answers, else 503 with what does not."""
-        report = await self.report()
-        ready = bool(report) and all(state == "ok" for state in report.values())
+        """`/readyz`: 200 or 503, with `ok` or what is wrong by dependency."""
+        checks = self._checks
+        report = await _report(checks or {})
+        self._answered = self._answered or (bool(report) and all(state == "ok" for state in report.values()))
+        ready = self._answered and checks is not None
         body = {"ready": ready, "checks": report}
         return web.json_response(body, status=200 if ready else 503, headers={"Cache-Control": "no-store"})
+
+
+async def _report(checks: Mapping[str, Check]) -> dict[str, str]:
+    results = await asyncio.gather(*(_check(check) for check in checks.values()))
+    return dict(zip(checks, results, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,18 @@ async def _check(check: Check) -> str:
     return "ok"
 
 
+@asynccontextmanager
+async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Own `work` while the block lasts: a task each, cancelled and awaited at its end. A failing one ends the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
 def run(name: str, settings_type: type[S], app: App[S]) -> None:
     """Run the service until it is told to stop; the process's exit status is the return of this."""
     try:
@@ -111,7 +129,14 @@ def run(name: str, settings_type: type[S], app: App[S]) -> None:
     settings = replace(settings, instance=instance)
     logs.configure(name, instance, level=settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_live(name, settings, app))
+        try:
+            runner.run(_live(name, settings, app))
+        except ConfigError as fault:
+            _log.critical("the service cannot run as configured", extra={"faults": str(fault)})
+            sys.exit(EXIT_CONFIG)
+        except Exception:  # noqa: BLE001 - the last resort of a process
+            _log.critical("the service failed", exc_info=True)
+            sys.exit(1)
 
 
 async def _live(name: str, settings: S, app: App[S]) -> None:

@@ -39,6 +39,11 @@ _RANK = {JobStatus.QUEUED: 1, JobStatus.RUNNING: 2, JobStatus.SCHEDULED: 3} | di
 """Within one attempt a job is queued, then running, then waits for its retry or is over."""
 
 
+def order(status: JobStatus, attempt: int, minor: int = 0) -> int:
+    """The number that compares two states of one job (see `Job.order`)."""
+    return attempt << 12 | _RANK[status] << 8 | minor
+
+
 class Lane(StrEnum):
     """A queue's two lanes, so that a batch of 100,000 never delays a person."""
 
@@ -134,7 +139,7 @@ class Job:
         Nothing with a lower order ever replaces a higher one, in the store, in a cache or at a client (it is the ETag).
         """
         minor = min(self.lost, 127) * 2 + (self.cancel_requested_at is not None)
-        return self.attempt << 12 | _RANK[self.status] << 8 | minor
+        return order(self.status, self.attempt, minor)
 
     @classmethod
     def queued(cls, spec: JobSpec) -> Self:
@@ -147,8 +152,8 @@ class Job:
         return cls(spec, JobStatus.SCHEDULED, scheduled_for=spec.scheduled_for)
 
     def claimed(self, *, attempt: int, fence: str, worker: str, lease_seconds: int, at: int) -> Self:
-        """Running attempt `attempt` under a new fence. A running job claimed again lost its lease."""
-        lost = self.lost + (self.status is JobStatus.RUNNING)
+        """Running attempt `attempt` under a new fence. A running job claimed again lost its lease, unless released."""
+        lost = self.lost + (self.status is JobStatus.RUNNING and bool(self.fence))
         return replace(
             self,
             status=JobStatus.RUNNING,
@@ -161,18 +166,20 @@ class Job:
             started_at=at,
         )
 
+    def released(self) -> Self:
+        """Given back by a worker that leaves: anybody may claim it at once, and it costs neither attempt nor loss."""
+        return replace(self, fence="", lease_seconds=0)
+
     def succeeded(self, output: bytes, *, at: int) -> Self:
         return replace(self, status=JobStatus.SUCCEEDED, output=output, error=None, finished_at=at)
 
-    def failed(self, error: JobError, *, at: int) -> Self:
-        """Over, for good. The failed attempt joins the history."""
-        return replace(self._with_attempt(error, at), status=JobStatus.FAILED, error=error, finished_at=at)
+    def failed(self, error: JobError, *, at: int, cause: JobError | None = None) -> Self:
+        """Over, for good. The failed attempt joins the history, as its `cause` where that says more than `error`."""
+        return replace(self._with_attempt(cause or error, at), status=JobStatus.FAILED, error=error, finished_at=at)
 
     def waiting(self, error: JobError, *, until: int, at: int) -> Self:
         """The attempt failed and the next one starts at `until`."""
-        return replace(
-            self._with_attempt(error, at), status=JobStatus.SCHEDULED, error=error, fence="", scheduled_for=until
-        )
+        return replace(self._with_attempt(error, at), status=JobStatus.SCHEDULED, error=error, scheduled_for=until)
 
     def canceled(self, *, at: int) -> Self:
         requested = self.cancel_requested_at if self.cancel_requested_at is not None else at
@@ -181,8 +188,10 @@ class Job:
     def cancel_requested(self, *, at: int) -> Self:
         return replace(self, cancel_requested_at=at)
 
-    def expired(self, *, at: int) -> Self:
-        return replace(self, status=JobStatus.EXPIRED, finished_at=at)
+    def expired(self, *, at: int, error: JobError | None = None) -> Self:
+        """Past its lifetime. `error` is the attempt that failed last, if one did."""
+        job = self._with_attempt(error, at) if error else self
+        return replace(job, status=JobStatus.EXPIRED, error=error or self.error, finished_at=at)
 
     def _with_attempt(self, error: JobError, at: int) -> Self:
         started_at = self.started_at if self.started_at is not None else at

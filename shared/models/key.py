@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 SCOPES = frozenset({"jobs:write", "jobs:read", "webhooks", "operator", "system"})
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_TOKEN = re.compile(r"sk_([A-Za-z0-9]{1,64})_([A-Za-z0-9_-]{16,256})", re.ASCII)
+_TOKEN = re.compile(r"sk_([A-Za-z0-9-]{1,64})_([\x21-\x7e]{1,256})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

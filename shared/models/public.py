@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.clock import rfc3339
-from shared.models.job import Job
+from shared.models.job import Job, JobStatus, order
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,24 @@ def render(job: Job) -> bytes:
     )
 
 
-def render_unclaimed(id: str, created_at: int) -> bytes:
-    """What is known of an accepted job when only its id is: it is queued, since then. The rest is null."""
+def unclaimed(id: str, *, created_at: int, expires_at: int, now: int) -> Snapshot:
+    """What is known of an accepted job when only its id is: queued, or expired once its lifetime is over.
+
+    The rest is null: nobody at hand knows it.
+    """
+    expired = now >= expires_at
+    status = JobStatus.EXPIRED if expired else JobStatus.QUEUED
     path = f"/v1/jobs/{id}"
-    unknown = dict.fromkeys(("scheduled_for", "started_at", "finished_at", "cancel_requested_at"))
-    return orjson.dumps(
+    body = orjson.dumps(
         {
             "id": id,
             "handler": None,
-            "status": "queued",
+            "status": status,
             "created_at": rfc3339(created_at),
-            **unknown,
+            "scheduled_for": None,
+            "started_at": None,
+            "finished_at": rfc3339(expires_at) if expired else None,
+            "cancel_requested_at": None,
             "attempt": 0,
             "max_attempts": None,
             "progress": None,
@@ -75,6 +82,7 @@ def render_unclaimed(id: str, created_at: int) -> bytes:
             "urls": {"self": path, "cancel": f"{path}/cancel", "events": f"{path}/events"},
         }
     )
+    return Snapshot(id, order(status, attempt=0), status.terminal, body)
 
 
 def _time(at: int | None) -> str | None:

@@ -1,0 +1,60 @@
+# What a developer does here, one word each. `make` alone lists them.
+# Every target makes the environment itself; nothing needs to be installed first but Python 3.11 or newer and make.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+PRIVATE_UV := .cache/uv/bin/uv
+UV := $(shell command -v uv 2>/dev/null || echo $(PRIVATE_UV))
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+SOURCES := services shared sdk/src deploy examples tests
+# Ours, whatever environment happens to be active.
+export UV_PROJECT_ENVIRONMENT := .venv
+
+.PHONY: help setup run test check fmt chaos load up down
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/.synced ## make the Python environment (every other target does it too)
+
+run: .venv/.synced ## start all of Sluice here until Ctrl-C; SLUICE_PORT, SLUICE_HANDLERS, … in the environment count
+	@exec $(PYTHON) -m deploy.local --end-with $$PPID
+
+test: .venv/.synced ## unit, contract, integration and acceptance tests; ARGS="-k word" narrows them
+	@$(PYTHON) -m pytest tests/unit tests/contract tests/integration tests/acceptance $(ARGS)
+
+check: .venv/.synced ## format, lint, types and the direction of imports
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@$(PYTHON) -m mypy $(SOURCES)
+	@.venv/bin/lint-imports
+
+fmt: .venv/.synced ## format the code and mend what the linter can
+	@.venv/bin/ruff check --fix-only .
+	@.venv/bin/ruff format .
+
+chaos: .venv/.synced ## faults against a running system, judged by the history of every call; ARGS as for test
+	@$(PYTHON) -m pytest tests/chaos $(ARGS)
+
+load: .venv/.synced ## measure every row of the performance targets
+	@$(PYTHON) -m tests.load $(ARGS)
+
+up: ## start all of Sluice in Docker containers and wait until it is ready
+	@$(COMPOSE) up --build --detach
+	@sh deploy/docker/wait-ready $(COMPOSE)
+
+down: ## end the containers and forget what they hold
+	@$(COMPOSE) down --volumes --remove-orphans
+
+.venv/.synced: pyproject.toml sdk/pyproject.toml uv.lock | $(UV)
+	@echo "Making the Python environment in .venv (it takes a while the first time)" >&2
+	@$(UV) sync --locked --quiet
+	@touch $@
+
+$(PRIVATE_UV):
+	@command -v python3 >/dev/null || { echo "Python 3.11 or newer was not found (python3). Install it: https://www.python.org/downloads/" >&2; exit 1; }
+	@echo "uv is not on the PATH; installing one for this folder alone, in .cache/uv" >&2
+	@python3 -m venv .cache/uv || { rm -rf .cache/uv; echo "python3 cannot make environments. On Debian and Ubuntu:  sudo apt-get install python3-venv" >&2; exit 1; }
+	@.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'

@@ -1,0 +1,1 @@
+"""`sluice-admin`: what an operator does to a running system."""

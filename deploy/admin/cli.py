@@ -1,0 +1,94 @@
+"""The commands of `sluice-admin`. Each reads its settings from the environment and says what it did.
+
+Exit status: 0 done, 1 failed (a dependency did not do its part), 78 not usable as configured.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+
+from deploy.admin import keys
+from deploy.admin.queues import queues_of
+from deploy.admin.settings import Settings
+from deploy.admin.topology import apply
+from shared.config import load
+from shared.errors import ConfigError, SluiceError
+from shared.messaging.topics import Names, topology
+from shared.storage.firestore import FirestoreDatabase, FirestoreKeys
+
+EXIT_FAILED, EXIT_CONFIG = 1, 78
+
+
+@click.group()
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """What an operator does to a running Sluice. Settings come from the environment, as for the services."""
+    context.obj = load(Settings, os.environ)
+
+
+@cli.group("topology")
+def topology_group() -> None:
+    """Topics and subscriptions."""
+
+
+@topology_group.command("apply")
+@click.pass_obj
+def topology_apply(settings: Settings) -> None:
+    """Create what is missing and mend what differs. Deletes nothing; harmless twice."""
+    queues = set(settings.queues) or queues_of(settings.handlers)
+    wanted = topology(Names(settings.prefix), queues)
+    changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None))
+    for change in changes:
+        click.echo(change)
+    click.echo(f"{len(wanted.topics)} topics and {len(wanted.subscriptions)} subscriptions are as declared")
+
+
+@topology_group.command("diff")
+@click.pass_obj
+def topology_diff(settings: Settings) -> None:
+    """Show what `apply` would change."""
+    queues = set(settings.queues) or queues_of(settings.handlers)
+    wanted = topology(Names(settings.prefix), queues)
+    changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None, dry_run=True))
+    for change in changes:
+        click.echo(change)
+    sys.exit(EXIT_FAILED if changes else 0)
+
+
+@cli.group("keys")
+def keys_group() -> None:
+    """API keys."""
+
+
+@keys_group.command("seed")
+@click.pass_obj
+def keys_seed(settings: Settings) -> None:
+    """Write the development keys of SLUICE_DEV_KEYS. For development: a key of a deployment is never in a variable."""
+    found = keys.parse_dev_keys(settings.dev_keys.reveal())
+    _run(_seed(settings, found))
+    click.echo(f"{len(found)} development keys are in place")
+
+
+async def _seed(settings: Settings, found: list[keys.ApiKey]) -> None:
+    async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database:
+        await keys.seed(found, FirestoreKeys(database))
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def main() -> None:
+    """The entry point: failures are one line each, and an exit status."""
+    try:
+        cli()
+    except ConfigError as fault:
+        click.echo(f"not usable as configured: {fault}", err=True)
+        sys.exit(EXIT_CONFIG)
+    except SluiceError as fault:
+        click.echo(f"{type(fault).__name__}: {fault}", err=True)
+        sys.exit(EXIT_FAILED)

@@ -1,0 +1,23 @@
+"""Which queues must exist: those that the configured handlers are on."""
+
+import importlib
+from collections.abc import Iterable
+
+from shared.errors import ConfigError
+from sluice import Handlers
+
+
+def queues_of(paths: Iterable[str]) -> set[str]:
+    """The queues of the `package.module:name` in `paths`. Raises ConfigError where one is no Handlers."""
+    return {definition.queue for path in paths for definition in _handlers(path)}
+
+
+def _handlers(path: str) -> Handlers:
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as fault:
+        raise ConfigError(f"SLUICE_HANDLERS: {path} cannot be imported ({type(fault).__name__})") from fault
+    if not isinstance(found, Handlers):
+        raise ConfigError(f"SLUICE_HANDLERS: {path} is not a Handlers")
+    return found

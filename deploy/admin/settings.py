@@ -1,0 +1,16 @@
+"""What `sluice-admin` reads from the environment: the same variables as the services, and fewer."""
+
+from dataclasses import dataclass
+
+from shared.config import Secret, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    project: str = setting("sluice-local", why="Google Cloud project that holds topics and documents")
+    prefix: str = setting("sluice", why="starts every topic's name")
+    pubsub_emulator: str = setting("", env="PUBSUB_EMULATOR_HOST", why="host:port; empty for the real service")
+    firestore_emulator: str = setting("", env="FIRESTORE_EMULATOR_HOST", why="host:port; empty for the real service")
+    queues: tuple[str, ...] = setting((), why="the queues that must exist; empty takes those of the handlers")
+    handlers: tuple[str, ...] = setting((), why="`package.module:name` of each Handlers, to know their queues")
+    dev_keys: Secret = setting(Secret(""), why="development keys as tenant:sk_<id>_<secret>, comma-separated")

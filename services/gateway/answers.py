@@ -1,0 +1,28 @@
+"""A job's state as an HTTP answer: the bytes as they are, with the headers that say how to go on. Pure."""
+
+from collections.abc import Mapping
+
+import orjson
+from aiohttp import web
+
+from services.gateway.headers import entity_tag, known_order
+from shared.models.public import Snapshot
+
+POLL_SECONDS = 1
+
+
+def job_answer(
+    snapshot: Snapshot, *, status: int = 200, if_none_match: str | None = None, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """The job; or 304 when the client says that it has this state already."""
+    answer = {"ETag": entity_tag(snapshot.order), "Cache-Control": "private, no-cache", **(headers or {})}
+    if not snapshot.terminal:
+        answer["Retry-After"] = str(POLL_SECONDS)
+    if if_none_match is not None and (if_none_match.strip() == "*" or known_order(if_none_match) == snapshot.order):
+        return web.Response(status=304, headers=answer)
+    return web.Response(body=snapshot.body, status=status, content_type="application/json", headers=answer)
+
+
+def with_input(snapshot: Snapshot, input: bytes | None) -> bytes:
+    """The job's JSON with its input as the last member; null where nobody at hand knows it."""
+    return snapshot.body[:-1] + b',"input":' + (input if input is not None else orjson.dumps(None)) + b"}"

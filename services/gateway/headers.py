@@ -1,0 +1,32 @@
+"""The request headers that change an answer: `Prefer`, `If-None-Match`. Pure."""
+
+import re
+from collections.abc import Sequence
+
+MAX_WAIT_SECONDS = 60
+_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE | re.ASCII)
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+
+
+def wait_seconds(prefer: Sequence[str]) -> int | None:
+    """How long the client is willing to wait (RFC 7240), clamped to 1…60; None without that preference.
+
+    A preference that cannot be read is ignored, as the RFC asks.
+    """
+    match = _WAIT.search(",".join(prefer))
+    return match and max(1, min(MAX_WAIT_SECONDS, int(match[1])))
+
+
+def entity_tag(order: int) -> str:
+    """The ETag of a job at one state."""
+    return f'"{order:x}"'
+
+
+def known_order(if_none_match: str | None) -> int | None:
+    """The newest state that the client says it has, or None if it names none of ours."""
+    orders = [order for tag in _TAG.findall(if_none_match or "") if (order := _order(tag)) is not None]
+    return max(orders, default=None)
+
+
+def _order(tag: str) -> int | None:
+    return int(tag, 16) if re.fullmatch(r"[0-9a-f]{1,12}", tag, re.ASCII) else None

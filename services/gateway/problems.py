@@ -1,0 +1,127 @@
+"""Refusals: every answer of 400 and above, as RFC 9457 problem details.
+
+A `Problem` is raised anywhere below a route and rendered by `edge`. Each type is declared here, once, with the
+sentence that its page shows. Nothing in a problem names a backend, a path of ours or a secret.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    slug: str
+    status: int
+    title: str
+    explanation: str
+
+
+INVALID_REQUEST = ProblemType(
+    "invalid-request",
+    400,
+    "The request is not valid",
+    "A field, header or the JSON itself is malformed, or a field is unknown.",
+)
+UNAUTHENTICATED = ProblemType(
+    "unauthenticated",
+    401,
+    "No valid API key",
+    "Send `Authorization: Bearer sk_<key id>_<secret>` with a key that exists and is not revoked or expired.",
+)
+FORBIDDEN = ProblemType(
+    "forbidden", 403, "The key may not do this", "The key is valid but lacks the scope that this route needs."
+)
+NOT_FOUND = ProblemType("not-found", 404, "There is no such thing", "Nothing by that address belongs to you.")
+UNKNOWN_HANDLER = ProblemType(
+    "unknown-handler",
+    404,
+    "No worker has announced that handler",
+    "The name is misspelt, or its worker was never started.",
+)
+METHOD_NOT_ALLOWED = ProblemType(
+    "method-not-allowed", 405, "That method is not for this address", "See the `Allow` header."
+)
+REQUEST_TIMEOUT = ProblemType(
+    "request-timeout", 408, "The body did not arrive in time", "Send the whole request without long pauses."
+)
+GONE = ProblemType("gone", 410, "It is past its retention", "It existed; its data is no longer kept.")
+TOO_LARGE = ProblemType(
+    "too-large", 413, "The request is too large", "Put large data in a bucket and send its address."
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "unsupported-media-type", 415, "That kind of body is not taken", "Send `application/json`, uncompressed."
+)
+INVALID_INPUT = ProblemType(
+    "invalid-input",
+    422,
+    "The input does not fit the handler",
+    "`errors` says where, as JSON Pointers into the input, and why.",
+)
+OUT_OF_RANGE = ProblemType(
+    "out-of-range", 422, "A value is beyond its limit", "`errors` says which field, and its limit."
+)
+INTERNAL = ProblemType(
+    "internal", 500, "We failed", "It is logged under the request id in `instance`. Trying again is safe."
+)
+UNAVAILABLE = ProblemType(
+    "unavailable",
+    503,
+    "Not possible right now",
+    "Something that this needs does not answer, or there is too much to do. Try again after `Retry-After` seconds.",
+)
+
+TYPES: Mapping[str, ProblemType] = {each.slug: each for each in list(vars().values()) if isinstance(each, ProblemType)}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One of several things wrong: where (a JSON Pointer, RFC 6901) and what."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Problem(Exception):
+    """Refuses the request.
+
+    members: further members of the problem object, such as `accepted`.
+    """
+
+    type: ProblemType
+    detail: str
+    errors: Sequence[Fault] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)
+
+    def response(self, request_id: str) -> web.Response:
+        body: dict[str, Any] = {
+            "type": f"/problems/{self.type.slug}",
+            "title": self.type.title,
+            "status": self.type.status,
+            "detail": self.detail,
+            "instance": request_id,
+            **self.members,
+        }
+        if self.errors:
+            body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in self.errors]
+        return web.Response(
+            body=orjson.dumps(body),
+            status=self.type.status,
+            content_type="application/problem+json",
+            headers={"Cache-Control": "no-store", **self.headers},
+        )
+
+
+def unavailable(detail: str, *, retry_after: int = 1, **members: Any) -> Problem:
+    """503 with `Retry-After` in seconds."""
+    return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(retry_after)}, members=members)
+
+
+def not_found() -> Problem:
+    """404, the same to the byte for what does not exist and what belongs to another."""
+    return Problem(NOT_FOUND, "There is nothing here.")

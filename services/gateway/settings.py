@@ -1,0 +1,25 @@
+"""What can be set on a gateway."""
+
+from dataclasses import dataclass
+
+from shared.config import ServiceSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ServiceSettings):
+    host: str = setting("127.0.0.1", why="address of the API; 0.0.0.0 in containers")
+    port: int = setting(8080, why="port of the API; several processes may share it")
+    max_body_bytes: int = setting(256 * 1024, unit="bytes", why="body of a job; larger inputs belong in a bucket")
+    body_seconds: float = setting(30.0, unit="seconds", why="to send a body; slow senders must not hold memory")
+    publish_seconds: float = setting(
+        5.0, unit="seconds", why="for the broker to acknowledge; past it the answer is 503"
+    )
+    store_seconds: float = setting(2.0, unit="seconds", why="for one read of the store on a request's path")
+    cache_seconds: float = setting(0.25, unit="seconds", why="for one round trip to Redis; past it the store answers")
+    max_held: int = setting(16_000, unit="requests", why="held requests of one process: 10 KiB each")
+    recheck_seconds: float = setting(12.0, unit="seconds", why="a waiter that hears nothing looks again about so often")
+    finished_bytes: int = setting(64 * 1024 * 1024, unit="bytes", why="memory for finished jobs, which never change")
+    catalogue_seconds: float = setting(5.0, unit="seconds", why="between looks at what handlers workers announce")
+    expires_in_seconds: int = setting(86_400, unit="seconds", why="how long a job may wait and run, unless it says so")
+    retention_succeeded_seconds: int = setting(86_400, unit="seconds", why="how long a succeeded job can be read")
+    retention_other_seconds: int = setting(604_800, unit="seconds", why="how long any other finished job can be read")

@@ -1,0 +1,120 @@
+"""What state a job is in: from memory, else Redis, else Firestore, else from its id alone.
+
+Called by `jobs` (and by `waiting` when a waiter looks again). Ids are verified before anything is asked, so a forged
+or foreign one costs no look-up. A missing document means, with certainty: within its lifetime the job is queued, after
+it expired.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from services.gateway.finished import Finished
+from services.gateway.problems import GONE, Problem, not_found, unavailable
+from services.gateway.settings import Settings
+from shared.cache.contract import Snapshots
+from shared.clock import MILLISECONDS, Clock
+from shared.errors import CacheUnavailable, Overloaded, Unavailable
+from shared.ids import Ids, IssuedId
+from shared.models.job import Job, JobStatus
+from shared.models.public import Snapshot, snapshot, unclaimed
+from shared.storage.contract import JobReader, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a finished job can be read, in seconds."""
+
+    succeeded: int
+    other: int
+
+    def over(self, job: Job, now: int) -> bool:
+        if job.finished_at is None:
+            return False
+        kept = self.succeeded if job.status is JobStatus.SUCCEEDED else self.other
+        return now >= job.finished_at + kept * MILLISECONDS
+
+
+class Statuses:
+    def __init__(
+        self, settings: Settings, *, ids: Ids, finished: Finished, cache: Snapshots, store: JobReader, clock: Clock
+    ) -> None:
+        self._ids = ids
+        self._finished = finished
+        self._cache = cache
+        self._store = store
+        self._retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
+        self._clock = clock
+        self._store_seconds = settings.store_seconds
+        self._reading: dict[str, asyncio.Task[Stored[Job] | None]] = {}
+
+    def verify(self, id: str, tenant: str) -> IssuedId:
+        """Raises Problem 404 for an id that was never issued to this tenant, without asking anyone."""
+        issued = self._ids.verify("job", tenant, id)
+        if issued is None:
+            raise not_found()
+        return issued
+
+    def at_hand(self, id: str, tenant: str) -> Snapshot | None:
+        """The finished job if it is in memory and the tenant's: no waiting, for the hottest path."""
+        held = self._finished.get(id)
+        return held if held and self._ids.verify("job", tenant, id) else None
+
+    async def read(self, issued: IssuedId, *, at_least: int = 0) -> Snapshot:
+        """The job's state.
+
+        at_least: the newest order that the reader has seen; an older cache entry is not good enough.
+        Raises Problem: 410 past retention, 503 when nobody can tell.
+        """
+        held = self._finished.get(issued.text)
+        if held is not None:
+            return held
+        cached = await self._cached(issued.text)
+        if cached is not None and cached.order >= at_least:
+            self._finished.put(cached)
+            return cached
+        return await self.stored(issued)
+
+    async def stored(self, issued: IssuedId) -> Snapshot:
+        """The job's state by the store, or by its id where no worker has claimed it. Raises Problem as `read`."""
+        job = await self.document(issued)
+        if job is None:
+            return self._unclaimed(issued)
+        found = snapshot(job)
+        self._finished.put(found)
+        return found
+
+    async def document(self, issued: IssuedId) -> Job | None:
+        """The job as stored, or None where no worker has claimed it. Raises Problem as `read`."""
+        try:
+            async with asyncio.timeout(self._store_seconds):
+                stored = await self._read_once(issued.text)
+        except (Unavailable, Overloaded, TimeoutError):
+            raise unavailable("The job cannot be read right now.") from None
+        if stored is not None and self._retention.over(stored.value, self._clock.now()):
+            raise _gone()
+        return stored.value if stored else None
+
+    async def _read_once(self, id: str) -> Stored[Job] | None:
+        """However many ask for one job at once, the store is asked once."""
+        reading = self._reading.get(id)
+        if reading is None:
+            reading = asyncio.create_task(self._store.read(id), name=f"read {id}")
+            self._reading[id] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(id, None))
+        return await asyncio.shield(reading)
+
+    async def _cached(self, id: str) -> Snapshot | None:
+        try:
+            return await self._cache.fetch(id)
+        except (CacheUnavailable, Overloaded):
+            return None
+
+    def _unclaimed(self, issued: IssuedId) -> Snapshot:
+        now = self._clock.now()
+        if now >= issued.expires_at + self._retention.other * MILLISECONDS:
+            raise _gone()
+        return unclaimed(issued.text, created_at=issued.created_at, expires_at=issued.expires_at, now=now)
+
+
+def _gone() -> Problem:
+    return Problem(GONE, "The job's data is no longer kept.")

@@ -1,0 +1,15 @@
+"""What can be set on a scheduler."""
+
+from dataclasses import dataclass
+
+from shared.config import ServiceSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ServiceSettings):
+    poll_seconds: float = setting(
+        0.5, unit="seconds", why="between looks at a shard; a timer written since waits so long"
+    )
+    horizon_seconds: float = setting(1.5, unit="seconds", why="timers due so soon are taken along and held until then")
+    page: int = setting(500, unit="timers", why="taken from a shard at once")
+    publish_seconds: float = setting(5.0, unit="seconds", why="for one publish, retries included")

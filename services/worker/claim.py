@@ -1,0 +1,147 @@
+"""Claiming a job: who may run it is settled by one conditional write.
+
+Called by `work` for each message. The common case is one write that creates the document; whoever finds it there reads
+it and decides by the rules of `contend`, which is pure. Leases are judged by the store's own clock alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.clock import Clock
+from shared.errors import CommitUnknown, StoreUnavailable
+from shared.models.envelope import Envelope
+from shared.models.job import ErrorCode, Job, JobError, JobStatus
+from shared.storage.contract import JobClaims, Stored, Version
+
+MAX_LOST = 5
+"""Leases a job may lose before it is taken to kill its workers."""
+ALONE_FROM_LOST = 2
+MAX_ROUNDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """This worker runs the job."""
+
+    job: Job
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The job is terminal: whatever was not told is told again."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """The message belongs to an attempt that is past."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another worker's lease lives, for so many seconds yet. It may be the owner's own message: never acknowledge."""
+
+    seconds: float
+
+
+Claim = Claimed | Over | Old | Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims: written into every claim."""
+
+    worker: str
+    lease_seconds: int
+    fence: Callable[[], str]
+    """Draws a random fence."""
+
+    def take(self, job: Job, *, attempt: int, at: int) -> Job:
+        return job.claimed(
+            attempt=attempt, fence=self.fence(), worker=self.worker, lease_seconds=self.lease_seconds, at=at
+        )
+
+
+class Claims:
+    def __init__(self, store: JobClaims, claimant: Claimant, clock: Clock) -> None:
+        self._store = store
+        self._claimant = claimant
+        self._clock = clock
+
+    async def claim(self, envelope: Envelope) -> Claim:
+        """Raises StoreUnavailable when it could not be settled; nothing is held then."""
+        now = self._clock.now()
+        fresh = Job.queued(envelope.spec)
+        expired = now >= envelope.spec.expires_at
+        wanted = fresh.expired(at=now) if expired else self._claimant.take(fresh, attempt=envelope.attempt, at=now)
+        for _ in range(MAX_ROUNDS):
+            try:
+                result = await self._store.create(wanted)
+            except CommitUnknown:
+                result = None
+            if isinstance(result, Version):
+                return _settled(wanted, result)
+            stored = await self._store.read(envelope.spec.id)
+            if stored is not None:
+                return await self._contend(envelope, stored, wanted.fence)
+        raise StoreUnavailable("the claim could not be settled")
+
+    async def _contend(self, envelope: Envelope, found: Stored[Job] | None, fence: str) -> Claim:
+        """Win or lose against what is stored, round by round until a write or a rule settles it."""
+        fences = {fence} - {""}
+        for _ in range(MAX_ROUNDS):
+            if found is None:
+                break
+            if found.value.fence in fences and found.value.status is JobStatus.RUNNING:
+                return Claimed(found.value, found.version)
+            ruling = contend(envelope, found, self._claimant, self._clock.now())
+            if not isinstance(ruling, Job):
+                return ruling
+            fences.add(ruling.fence)
+            try:
+                result = await self._store.update(ruling, found.version)
+            except CommitUnknown:
+                result = None
+            if isinstance(result, Version):
+                return _settled(ruling, result)
+            found = await self._store.read(envelope.spec.id)
+        raise StoreUnavailable("the claim could not be settled")
+
+
+def contend(envelope: Envelope, stored: Stored[Job], claimant: Claimant, now: int) -> Job | Over | Old | Busy:
+    """What a message is to a stored job: nothing to do, nothing yet, or the state to write."""
+    job = stored.value
+    if job.status.terminal:
+        return Over(job)
+    if job.status is JobStatus.RUNNING:
+        return _contend_running(envelope, stored, claimant, now)
+    if job.cancel_requested_at is not None:
+        return job.canceled(at=now)
+    if envelope.attempt <= job.attempt:
+        return Old()
+    if now >= job.spec.expires_at:
+        return job.expired(at=now)
+    return claimant.take(job, attempt=envelope.attempt, at=now)
+
+
+def _contend_running(envelope: Envelope, stored: Stored[Job], claimant: Claimant, now: int) -> Job | Old | Busy:
+    job = stored.value
+    left = job.lease_seconds - stored.idle_seconds
+    if left > 0:
+        return Old() if envelope.attempt < job.attempt else Busy(left)
+    if job.cancel_requested_at is not None:
+        return job.canceled(at=now)
+    taken = claimant.take(job, attempt=job.attempt, at=now)
+    return given_up(taken, at=now) if taken.lost >= MAX_LOST else taken
+
+
+def given_up(job: Job, *, at: int) -> Job:
+    """Failed, for it took the worker with it too often."""
+    reason = f"the worker was lost {job.lost} times while it ran"
+    return job.failed(JobError(ErrorCode.WORKER_LOST, reason, retryable=False), at=at)
+
+
+def _settled(job: Job, version: Version) -> Claim:
+    return Over(job) if job.status.terminal else Claimed(job, version)

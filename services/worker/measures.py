@@ -1,0 +1,62 @@
+"""What a worker counts, and its one line a job."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services.worker.claim import Claim
+from shared.clock import MILLISECONDS, Clock
+from shared.models.job import Job
+from shared.telemetry.metrics import CLAIMS, JOB_QUEUE_TIME, JOB_RUN_TIME, JOBS_FINISHED, JOBS_RUNNING, Metrics
+
+_log = logging.getLogger("sluice.worker")
+
+
+class Measures:
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._clock = clock
+        self._claims = metrics.counter(CLAIMS)
+        self._finished = metrics.counter(JOBS_FINISHED)
+        self._run_time = metrics.histogram(JOB_RUN_TIME)
+        self._queue_time = metrics.histogram(JOB_QUEUE_TIME)
+        self._running = metrics.gauge(JOBS_RUNNING)
+
+    def claim(self, claim: Claim) -> None:
+        self._claims.labels(type(claim).__name__.lower()).inc()
+
+    @contextmanager
+    def held(self, job: Job) -> Iterator[None]:
+        """Around the time that a claimed job is held."""
+        self._running.inc()
+        self._queue_time.labels(job.spec.queue).observe(_queue_seconds(job))
+        try:
+            yield
+        finally:
+            self._running.dec()
+
+    def ended(self, job: Job) -> None:
+        """The attempt ended in the state that `job` is in."""
+        outcome = str(job.error.code) if job.error else str(job.status)
+        run_seconds = (self._clock.now() - (job.started_at or 0)) / MILLISECONDS
+        self._finished.labels(job.spec.handler, outcome).inc()
+        self._run_time.labels(job.spec.handler).observe(run_seconds)
+        _log.info(
+            "job",
+            extra={
+                "job": job.spec.id,
+                "tenant": job.spec.tenant,
+                "handler": job.spec.handler,
+                "queue": job.spec.queue,
+                "status": str(job.status),
+                "outcome": outcome,
+                "attempt": job.attempt,
+                "lost": job.lost,
+                "queue_seconds": round(_queue_seconds(job), 3),
+                "run_seconds": round(run_seconds, 3),
+            },
+        )
+
+
+def _queue_seconds(job: Job) -> float:
+    ready_at = max(job.spec.created_at, job.spec.scheduled_for or 0)
+    return max(0.0, ((job.started_at or ready_at) - ready_at) / MILLISECONDS)

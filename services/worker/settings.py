@@ -1,0 +1,21 @@
+"""What can be set on a worker."""
+
+from dataclasses import dataclass
+
+from shared.config import ServiceSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ServiceSettings):
+    handlers: tuple[str, ...] = setting(why="what to run: `package.module:name` of each Handlers, comma-separated")
+    queues: tuple[str, ...] = setting((), why="serve only these queues; empty serves every queue of the handlers")
+    concurrency: int = setting(200, unit="jobs", why="of `run_in=loop` handlers at once: they wait more than they work")
+    threads: int = setting(16, unit="jobs", why="of `run_in=thread` handlers at once")
+    processes: int = setting(2, unit="jobs", why="of `run_in=process` handlers at once: about one a core")
+    memory_bytes: int = setting(0, unit="bytes", why="address space of each process that runs handlers; 0: no limit")
+    lease_seconds: int = setting(15, unit="seconds", why="a claim lapses when it was not renewed for so long")
+    cache_seconds: float = setting(1.0, unit="seconds", why="for one round trip to Redis; past it waiters look again")
+    publish_seconds: float = setting(5.0, unit="seconds", why="for one publish, retries included")
+    max_output_bytes: int = setting(512 * 1024, unit="bytes", why="beyond it the job fails as output_too_large")
+    retry_base_seconds: float = setting(1.0, unit="seconds", why="the first retry waits up to so long, doubling")
+    retry_cap_seconds: float = setting(600.0, unit="seconds", why="no retry waits longer, unless its handler says so")

@@ -1,0 +1,98 @@
+"""Every topic and subscription of Sluice, declared once: names, policies, who writes, who reads, why twice is harmless.
+
+| topic | writer → reader | harmless twice because |
+|---|---|---|
+| `{prefix}-jobs-{queue}-{lane}` | gateway, scheduler, aggregator → worker | the claim is by precondition and attempt |
+| `{prefix}-jobs-{queue}-{lane}-dead` | Pub/Sub, after 100 deliveries → worker | the same claim |
+| `{prefix}-events` | worker, gateway, aggregator → aggregator, webhooks | event ids are stable, consumers merge |
+
+`sluice-admin topology apply` makes the broker agree; local runs, compose and deployments all go through it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.models.job import Lane
+
+RETENTION_SECONDS = 7 * 24 * 3_600
+"""The longest that Pub/Sub keeps an unacknowledged message; the life of a queued job fits in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription's policy. The name is the topic's with the reader's behind it."""
+
+    name: str
+    topic: str
+    ack_deadline_seconds: int
+    minimum_backoff_seconds: int
+    maximum_backoff_seconds: int
+    dead_letter_topic: str | None = None
+    max_delivery_attempts: int = 100
+    retention_seconds: int = RETENTION_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What must exist, for the queues that are in use."""
+
+    topics: tuple[str, ...]
+    subscriptions: tuple[Subscription, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names under a prefix, so that several systems can share a project."""
+
+    prefix: str = "sluice"
+
+    @property
+    def events(self) -> str:
+        return f"{self.prefix}-events"
+
+    def jobs(self, queue: str, lane: Lane) -> str:
+        return f"{self.prefix}-jobs-{queue}-{lane}"
+
+    def dead(self, queue: str, lane: Lane) -> str:
+        return f"{self.jobs(queue, lane)}-dead"
+
+    def reader(self, topic: str, service: str) -> str:
+        """The subscription through which `service` reads `topic`."""
+        return f"{topic}.{service}"
+
+
+WORKER = "worker"
+
+
+def topology(names: Names, queues: Iterable[str]) -> Topology:
+    """Everything that must exist for `queues`."""
+    topics, subscriptions = [names.events], []
+    for queue in sorted(set(queues)):
+        for lane in Lane:
+            jobs, dead = names.jobs(queue, lane), names.dead(queue, lane)
+            topics += [jobs, dead]
+            subscriptions += [_jobs(names, jobs, dead), _dead(names, dead)]
+    return Topology(tuple(topics), tuple(subscriptions))
+
+
+def _jobs(names: Names, topic: str, dead: str) -> Subscription:
+    """A short ack deadline, renewed by the consumer while it works: a killed worker's messages come back within it."""
+    return Subscription(
+        name=names.reader(topic, WORKER),
+        topic=topic,
+        ack_deadline_seconds=10,
+        minimum_backoff_seconds=1,
+        maximum_backoff_seconds=60,
+        dead_letter_topic=dead,
+    )
+
+
+def _dead(names: Names, topic: str) -> Subscription:
+    """No dead letters of dead letters: ending a job as undeliverable is tried until it works."""
+    return Subscription(
+        name=names.reader(topic, WORKER),
+        topic=topic,
+        ack_deadline_seconds=60,
+        minimum_backoff_seconds=10,
+        maximum_backoff_seconds=600,
+    )

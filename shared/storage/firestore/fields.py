@@ -1,0 +1,53 @@
+"""Typed reading of a document's fields, with a default where a field is absent. Used by the codecs.
+
+Fields that hold their default are not written: documents stay small, and a field that a newer version adds is absent
+from older documents anyway.
+"""
+
+from shared.storage.firestore.protobuf import Message
+from shared.storage.firestore.values import time_of
+
+
+def text(fields: Message, name: str, default: str = "") -> str:
+    value = fields.get(name)
+    return default if value is None else str(value.string_value)
+
+
+def optional_text(fields: Message, name: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else str(value.string_value)
+
+
+def integer(fields: Message, name: str, default: int = 0) -> int:
+    value = fields.get(name)
+    return default if value is None else int(value.integer_value)
+
+
+def optional_integer(fields: Message, name: str) -> int | None:
+    value = fields.get(name)
+    return None if value is None else int(value.integer_value)
+
+
+def real(fields: Message, name: str, default: float = 0.0) -> float:
+    value = fields.get(name)
+    return default if value is None else float(value.double_value)
+
+
+def data(fields: Message, name: str) -> bytes:
+    value = fields.get(name)
+    return b"" if value is None else bytes(value.bytes_value)
+
+
+def optional_data(fields: Message, name: str) -> bytes | None:
+    value = fields.get(name)
+    return None if value is None else bytes(value.bytes_value)
+
+
+def time(fields: Message, name: str, default: int = 0) -> int:
+    value = fields.get(name)
+    return default if value is None else time_of(value)
+
+
+def optional_time(fields: Message, name: str) -> int | None:
+    value = fields.get(name)
+    return None if value is None else time_of(value)

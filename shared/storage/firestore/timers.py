@@ -1,0 +1,103 @@
+"""`timers/{job}:{attempt}`: messages that wait for their time. The contract's Timers on Firestore.
+
+Found by (shard, due_at): an index on a rising time alone would be a hot spot. Deleted once published, so no expiry.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from shared.storage.contract import Stored, Timer, Version, WriteResult
+from shared.storage.firestore import fields as read
+from shared.storage.firestore import writes
+from shared.storage.firestore.database import FirestoreDatabase
+from shared.storage.firestore.protobuf import (
+    ALL_OF,
+    ASCENDING,
+    AT_MOST,
+    EQUAL,
+    BatchWriteRequest,
+    Message,
+    StructuredQuery,
+)
+from shared.storage.firestore.reader import Found
+from shared.storage.firestore.values import set_time, set_timestamp
+from shared.storage.firestore.writes import ENCODING
+
+TIMER_FIELDS: Final = ("shard", "due_at", "topic", "body", "attributes")
+
+
+def set_timer(fields: Message, timer: Timer) -> None:
+    """Fill in TIMER_FIELDS. Attributes are JSON bytes, for a map would refuse keys like `__name__`."""
+    fields["shard"].integer_value = timer.shard
+    set_time(fields, "due_at", timer.due_at)
+    fields["topic"].string_value = timer.topic
+    fields["body"].bytes_value = timer.body
+    fields["attributes"].bytes_value = orjson.dumps(timer.attributes)
+
+
+def timer_of(id: str, fields: Message) -> Timer:
+    """The timer in a document's fields."""
+    return Timer(
+        id=id,
+        due_at=read.time(fields, "due_at"),
+        topic=read.text(fields, "topic"),
+        body=read.data(fields, "body"),
+        attributes=orjson.loads(read.data(fields, "attributes")),
+    )
+
+
+class FirestoreTimers:
+    """See `Timers`."""
+
+    def __init__(self, database: FirestoreDatabase) -> None:
+        self._database = database
+        self._timers = database.collection("timers")
+
+    async def create(self, timer: Timer) -> WriteResult:
+        name = self._timers.name(timer.id)
+        request = BatchWriteRequest()
+        with ENCODING:
+            set_timer(writes.create(request, name), timer)
+        return await self._database.write(name, request.SerializeToString())
+
+    async def due(self, shard: int, *, until: int, limit: int) -> Sequence[Stored[Timer]]:
+        query = _earliest(shard, limit)
+        latest = query.where.composite_filter.filters.add().field_filter
+        latest.field.field_path = "due_at"
+        latest.op = AT_MOST
+        set_timestamp(latest.value.timestamp_value, until)
+        return [self._stored(found) for found in await self._database.query(query)]
+
+    def _stored(self, found: Found) -> Stored[Timer]:
+        timer = timer_of(self._timers.id(found.document.name), found.document.fields)
+        return Stored(timer, found.version, found.read_at)
+
+    async def next_due(self, shard: int) -> int | None:
+        query = _earliest(shard, 1)
+        query.select.fields.add().field_path = "due_at"
+        found = await self._database.query(query)
+        return read.time(found[0].document.fields, "due_at") if found else None
+
+    async def delete(self, id: str, held: Version) -> WriteResult:
+        name = self._timers.name(id)
+        request = BatchWriteRequest()
+        writes.delete(request, name, held)
+        result = await self._database.write(name, request.SerializeToString())
+        return held if isinstance(result, Version) else result
+
+
+def _earliest(shard: int, limit: int) -> Message:
+    query = StructuredQuery()
+    query.from_.add().collection_id = "timers"
+    query.where.composite_filter.op = ALL_OF
+    equal = query.where.composite_filter.filters.add().field_filter
+    equal.field.field_path = "shard"
+    equal.op = EQUAL
+    equal.value.integer_value = shard
+    order = query.order_by.add()
+    order.field.field_path = "due_at"
+    order.direction = ASCENDING
+    query.limit.value = limit
+    return query

@@ -1,0 +1,193 @@
+"""The contract of storage in memory: what Firestore promises, without Firestore. Used by tests of everything above.
+
+One `MemoryDatabase` holds the documents of every repository made on it, as one Firestore does. Its clock stands in for
+the store's own; no two writes share a microsecond, so versions always tell them apart.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Generic, TypeVar
+
+from shared.clock import Clock
+from shared.errors import DocumentRefused, StoreUnavailable
+from shared.models.handler import HandlerEntry
+from shared.models.job import Job
+from shared.models.key import ApiKey
+from shared.storage.contract import Conflict, Stored, Timer, Version, WriteResult
+
+T = TypeVar("T")
+
+MAX_VALUE_BYTES: Final = 1_048_487
+"""Firestore's bound on the value of one field."""
+
+
+@dataclass(slots=True)
+class _Collection(Generic[T]):
+    documents: dict[str, tuple[T, Version]] = field(default_factory=dict)
+
+    def conflict_of_create(self, id: str) -> Conflict | None:
+        return Conflict.EXISTS if id in self.documents else None
+
+    def conflict_of_update(self, id: str, held: Version) -> Conflict | None:
+        """A missing document is stale, as the emulator has it."""
+        found = self.documents.get(id)
+        return None if found is not None and found[1] == held else Conflict.STALE
+
+
+class MemoryDatabase:
+    """clock: the store's time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0
+        self._reachable = True
+        self.jobs: _Collection[Job] = _Collection()
+        self.timers: _Collection[Timer] = _Collection()
+        self.handlers: _Collection[HandlerEntry] = _Collection()
+        self.keys: _Collection[ApiKey] = _Collection()
+
+    def fail(self) -> None:
+        """Make every call raise StoreUnavailable until `heal`."""
+        self._reachable = False
+
+    def heal(self) -> None:
+        self._reachable = True
+
+    async def answer(self) -> None:
+        """What every call begins with: others run meanwhile, as they do while Firestore is asked."""
+        await asyncio.sleep(0)
+        if not self._reachable:
+            raise StoreUnavailable("the memory store was told to fail")
+
+    def now(self) -> int:
+        """The store's time in microseconds, later than any write."""
+        return max(self._clock.now() * 1_000, self._last)
+
+    def next_version(self) -> Version:
+        self._last = max(self._clock.now() * 1_000, self._last + 1)
+        return Version(self._last)
+
+    async def ping(self) -> None:
+        await self.answer()
+
+
+class MemoryJobs:
+    """See `JobClaims`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._jobs = database.jobs
+
+    async def read(self, id: str) -> Stored[Job] | None:
+        await self._database.answer()
+        found = self._jobs.documents.get(id)
+        return found and Stored(*found, read_at=self._database.now())
+
+    async def create(self, job: Job) -> WriteResult:
+        await self._database.answer()
+        _check(job.spec.input, job.output)
+        return self._jobs.conflict_of_create(job.spec.id) or self._write(job)
+
+    async def update(self, job: Job, held: Version) -> WriteResult:
+        await self._database.answer()
+        _check(job.output)
+        return self._jobs.conflict_of_update(job.spec.id, held) or self._write_state(job)
+
+    async def update_with_timer(self, job: Job, held: Version, timer: Timer) -> WriteResult:
+        await self._database.answer()
+        _check(job.output, timer.body)
+        timers = self._database.timers
+        conflict = self._jobs.conflict_of_update(job.spec.id, held) or timers.conflict_of_create(timer.id)
+        if conflict:
+            return conflict
+        timers.documents[timer.id] = (timer, self._database.next_version())
+        return self._write_state(job)
+
+    def _write_state(self, job: Job) -> Version:
+        stored, _ = self._jobs.documents[job.spec.id]
+        return self._write(replace(job, spec=stored.spec))
+
+    def _write(self, job: Job) -> Version:
+        version = self._database.next_version()
+        self._jobs.documents[job.spec.id] = (job, version)
+        return version
+
+
+class MemoryTimers:
+    """See `Timers`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._timers = database.timers
+
+    async def create(self, timer: Timer) -> WriteResult:
+        await self._database.answer()
+        _check(timer.body)
+        conflict = self._timers.conflict_of_create(timer.id)
+        if conflict:
+            return conflict
+        version = self._database.next_version()
+        self._timers.documents[timer.id] = (timer, version)
+        return version
+
+    async def due(self, shard: int, *, until: int, limit: int) -> Sequence[Stored[Timer]]:
+        await self._database.answer()
+        found = [Stored(*each, read_at=self._database.now()) for each in self._of(shard) if each[0].due_at <= until]
+        return found[:limit]
+
+    async def next_due(self, shard: int) -> int | None:
+        await self._database.answer()
+        found = self._of(shard)
+        return found[0][0].due_at if found else None
+
+    async def delete(self, id: str, held: Version) -> WriteResult:
+        await self._database.answer()
+        conflict = self._timers.conflict_of_update(id, held)
+        if conflict:
+            return conflict
+        del self._timers.documents[id]
+        return held
+
+    def _of(self, shard: int) -> list[tuple[Timer, Version]]:
+        found = [each for each in self._timers.documents.values() if each[0].shard == shard]
+        return sorted(found, key=lambda each: (each[0].due_at, each[0].id))
+
+
+class MemoryCatalogue:
+    """See `Catalogue`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._handlers = database.handlers
+
+    async def announce(self, entries: Sequence[HandlerEntry]) -> None:
+        await self._database.answer()
+        for entry in entries:
+            self._handlers.documents[entry.name] = (entry, self._database.next_version())
+
+    async def entries(self) -> Sequence[HandlerEntry]:
+        await self._database.answer()
+        return [self._handlers.documents[name][0] for name in sorted(self._handlers.documents)]
+
+
+class MemoryKeys:
+    """See `Keys`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._keys = database.keys
+
+    async def find(self, id: str) -> ApiKey | None:
+        await self._database.answer()
+        found = self._keys.documents.get(id)
+        return found and found[0]
+
+    async def put(self, key: ApiKey) -> None:
+        await self._database.answer()
+        self._keys.documents[key.id] = (key, self._database.next_version())
+
+
+def _check(*values: bytes | None) -> None:
+    if any(value is not None and len(value) > MAX_VALUE_BYTES for value in values):
+        raise DocumentRefused("a value is larger than a field may be")

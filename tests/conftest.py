@@ -1,0 +1,23 @@
+"""What every suite shares: uvloop, and one set of real backends a session, started when the first test asks for it."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvloop
+
+from deploy.local.backends import Backends, Given
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:
+    """The loop that the services run on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest_asyncio.fixture(scope="session")
+async def backends(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backends]:
+    """The real Pub/Sub and Firestore emulators and Redis, as `make run` finds them. Keep tests apart by names."""
+    async with Backends(tmp_path_factory.mktemp("backends"), Given.read(os.environ)) as running:
+        yield running

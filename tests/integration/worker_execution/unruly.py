@@ -1,0 +1,385 @@
+"""Handlers that do what handlers do, and what they should not. Loaded by the runners of the tests here."""
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sluice import Handlers, JobContext, Reject, Retry
+
+handlers = Handlers(queue="unruly")
+
+
+@dataclass
+class Text:
+    text: str = ""
+    path: str = ""
+    """A file to create when the handler has begun."""
+
+
+def begun(input: Text) -> None:
+    Path(input.path).touch()
+
+
+# What handlers do
+
+
+@handlers.on("echo.loop", timeout=7, max_attempts=3, cache_for=9, version="v2")
+async def echo_loop(input: Text) -> Text:
+    """Gives back what it got.
+
+    And says so at length.
+    """
+    return input
+
+
+@handlers.on("echo.thread", run_in="thread")
+def echo_thread(input: Text) -> Text:
+    return input
+
+
+@handlers.on("echo.process", run_in="process")
+def echo_process(input: Text) -> Text:
+    return input
+
+
+@handlers.on("context")
+async def context(input: Text, job: JobContext) -> dict[str, Any]:
+    seen = {"id": job.id, "attempt": job.attempt, "max_attempts": job.max_attempts, "fence": job.fence}
+    return {**seen, "deadline": job.deadline.isoformat(), "cancelled": job.cancelled}
+
+
+def _tell(job: JobContext) -> None:
+    for done in range(1_000):
+        job.progress(done, 1_000, f"step {done}")
+        if done % 100 == 0:
+            job.emit({"piece": done})
+
+
+@handlers.on("tell.loop")
+async def tell_loop(input: Text, job: JobContext) -> str:
+    _tell(job)
+    return "told"
+
+
+@handlers.on("tell.thread", run_in="thread")
+def tell_thread(input: Text, job: JobContext) -> str:
+    _tell(job)
+    return "told"
+
+
+@handlers.on("tell.process", run_in="process")
+def tell_process(input: Text, job: JobContext) -> str:
+    _tell(job)
+    return "told"
+
+
+@handlers.on("tell.early")
+async def tell_early(input: Text, job: JobContext) -> str:
+    job.emit("first")
+    job.progress(1)
+    await until_file(Path(input.path))
+    return "told"
+
+
+@handlers.on("flood", run_in="thread")
+def flood(input: Text, job: JobContext) -> str:
+    for number in range(3_000):
+        job.emit([number, "x" * 60_000])
+    return "flooded"
+
+
+async def until_file(path: Path) -> None:
+    while not path.exists():
+        await asyncio.sleep(0.005)
+
+
+@handlers.on("wait.loop")
+async def wait_loop(input: Text) -> str:
+    """Waits for the file `text`."""
+    begun(input)
+    await until_file(Path(input.text))
+    return "waited"
+
+
+@handlers.on("wait.thread", run_in="thread")
+def wait_thread(input: Text) -> str:
+    begun(input)
+    while not Path(input.text).exists():
+        time.sleep(0.005)
+    return "waited"
+
+
+@handlers.on("wait.process", run_in="process")
+def wait_process(input: Text) -> str:
+    begun(input)
+    while not Path(input.text).exists():
+        time.sleep(0.005)
+    return str(os.getpid())
+
+
+@handlers.on("pid")
+async def pid(input: Text) -> int:
+    return os.getpid()
+
+
+# How they end
+
+
+@handlers.on("retry")
+async def retry(input: Text) -> None:
+    raise Retry(after=12.5, reason="the other side is busy")
+
+
+@handlers.on("reject.process", run_in="process")
+def reject(input: Text) -> None:
+    raise Reject("this will never work")
+
+
+@handlers.on("reject.group")
+async def reject_in_group(input: Text) -> None:
+    async def child() -> None:
+        raise Reject("said by a task of a group")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(child())
+
+
+@handlers.on("fail.value")
+async def fail_value(input: Text) -> None:
+    raise ValueError(f"no {input.text} here")
+
+
+@handlers.on("fail.key")
+async def fail_key(input: Text) -> None:
+    raise KeyError(input.text)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("not even looked at")
+
+    __repr__ = __str__
+
+
+RAISED: dict[str, Any] = {
+    "mute": Mute,
+    "exit": lambda: SystemExit(3),
+    "interrupt": KeyboardInterrupt,
+    "generator": GeneratorExit,
+    "stop": lambda: StopIteration(1),
+    "cancelled": asyncio.CancelledError,
+    "long": lambda: RuntimeError("é" * 100_000),
+    "surrogate": lambda: RuntimeError("\udcff lone"),
+    "memory": MemoryError,
+}
+
+
+@handlers.on("raise.loop")
+async def raise_loop(input: Text) -> None:
+    raise RAISED[input.text]()
+
+
+@handlers.on("raise.thread", run_in="thread")
+def raise_thread(input: Text) -> None:
+    raise RAISED[input.text]()
+
+
+@handlers.on("raise.process", run_in="process")
+def raise_process(input: Text) -> None:
+    raise RAISED[input.text]()
+
+
+@handlers.on("stray")
+async def stray(input: Text) -> str:
+    """A task of its own tries to end the process, while the handler goes on."""
+
+    async def leave() -> None:
+        sys.exit(9)
+
+    task = asyncio.create_task(leave())
+    await asyncio.wait({task})
+    return type(task.exception()).__name__
+
+
+@handlers.on("misfit")
+async def misfit(input: Text) -> int:
+    return "not a number"  # type: ignore[return-value]
+
+
+@handlers.on("unsayable")
+async def unsayable(input: Text) -> Any:
+    return object()
+
+
+@handlers.on("huge", run_in="thread")
+def huge(input: Text) -> str:
+    return "x" * int(input.text)
+
+
+@handlers.on("noise", run_in="process")
+def noise(input: Text) -> str:
+    sys.stdin.read()
+    for stream in (sys.stdout, sys.stderr):
+        print("a line", file=stream)
+        print("y" * 100_000, file=stream)
+    os.write(1, b"a raw line\n")
+    subprocess.run(["sh", "-c", "echo a line of a child"], check=True)
+    return "printed"
+
+
+# What they should not do
+
+
+@handlers.on("spin.loop")
+async def spin_loop(input: Text) -> None:
+    begun(input)
+    while True:
+        pass
+
+
+@handlers.on("spin.thread", run_in="thread")
+def spin_thread(input: Text) -> None:
+    begun(input)
+    while True:
+        time.sleep(0.001)
+
+
+@handlers.on("spin.process", run_in="process")
+def spin_process(input: Text) -> None:
+    begun(input)
+    while True:
+        pass
+
+
+@handlers.on("heed.thread", run_in="thread")
+def heed_thread(input: Text, job: JobContext) -> str:
+    begun(input)
+    while not job.cancelled:
+        time.sleep(0.002)
+    Path(input.text).touch()
+    return "stopped early"
+
+
+@handlers.on("heed.loop")
+async def heed_loop(input: Text, job: JobContext) -> None:
+    begun(input)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        Path(input.text).write_text(f"cancelled: {job.cancelled}")
+        raise
+
+
+@handlers.on("deaf.loop")
+async def deaf_loop(input: Text) -> str:
+    """Does not let itself be cancelled, and returns when the file `text` is there."""
+    begun(input)
+    while not Path(input.text).exists():
+        try:
+            await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            continue
+    return "late"
+
+
+@handlers.on("clutch", run_in="thread")
+def clutch(input: Text) -> None:
+    """Holds Python's lock in C, for longer than any test."""
+    begun(input)
+    ctypes.PyDLL(None).sleep(60)
+
+
+@handlers.on("exit.loop")
+async def exit_loop(input: Text) -> None:
+    os._exit(7)
+
+
+@handlers.on("exit.thread", run_in="thread")
+def exit_thread(input: Text) -> None:
+    os._exit(7)
+
+
+@handlers.on("exit.process", run_in="process")
+def exit_process(input: Text) -> None:
+    os._exit(7)
+
+
+@handlers.on("crash.loop")
+async def crash_loop(input: Text) -> None:
+    ctypes.string_at(0)
+
+
+@handlers.on("crash.process", run_in="process")
+def crash_process(input: Text) -> None:
+    ctypes.string_at(0)
+
+
+@handlers.on("hog", run_in="process")
+def hog(input: Text) -> int:
+    return len(bytearray(int(input.text)))
+
+
+def _own_socket() -> int:
+    """The descriptor of the runner's connection, found as only malice or accident would."""
+    names = {int(name): os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if int(name) > 2}
+    return min(fd for fd, name in names.items() if name.startswith("socket:"))
+
+
+@handlers.on("garble", run_in="thread")
+def garble(input: Text) -> None:
+    os.write(_own_socket(), b"\xff" * 100)
+    threading.Event().wait(60)
+
+
+@handlers.on("disconnect", run_in="thread")
+def disconnect(input: Text) -> None:
+    os.closerange(3, 1_000)
+    threading.Event().wait(60)
+
+
+@handlers.on("fork.process", run_in="process")
+def fork_process(input: Text) -> None:
+    """Leaves a fork that holds the connection, and dies."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+    Path(input.text).write_text(str(pid))
+    os._exit(1)
+
+
+@handlers.on("spawn.process", run_in="process")
+def spawn_process(input: Text) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    Path(input.text).write_text(f"{os.getpid()} {child.pid}")
+    begun(input)
+    child.wait()
+
+
+@handlers.on("surroundings", run_in="process")
+def surroundings(input: Text) -> dict[str, Any]:
+    open_fds = []
+    for fd in range(3, 256):
+        try:
+            flags = fcntl.fcntl(fd, fcntl.F_GETFD)
+        except OSError:
+            continue
+        open_fds.append([os.readlink(f"/proc/self/fd/{fd}"), bool(flags & fcntl.FD_CLOEXEC)])
+    child = subprocess.Popen(["sleep", "60"])
+    child.terminate()
+    return {
+        "environ": dict(os.environ),
+        "session": os.getsid(0) == os.getpid(),
+        "stdin": os.read(0, 1).decode(),
+        "fds": open_fds,
+        "terminated": child.wait(timeout=5) == -signal.SIGTERM,
+        "pid": os.getpid(),
+    }

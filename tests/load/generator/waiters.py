@@ -1,0 +1,111 @@
+"""Many waiting clients: one GET with `Prefer: wait` held for each job, asked again when the wait ran out, to the end.
+
+Says "waiting" once every request is sent; the harness then looks at what they cost, and lets the jobs run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from tests.load.generator.checks import shown
+from tests.load.generator.http1 import Address, Connection, connect, get
+from tests.load.generator.plans import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.load.generator.plans import Waiters
+
+_CONNECTING: Final = 100  # at once: a listening socket's queue is short
+_UNFINISHED: Final = frozenset({"queued", "running"})
+
+
+class Crowd:
+    """One run of a `Waiters` plan."""
+
+    def __init__(self, plan: Waiters) -> None:
+        self._plan = plan
+        self._output = orjson.loads(plan.output)
+        self._left = len(plan.ids)
+        self._over = asyncio.Event()
+        self.tally = Tally()
+
+    async def run(self, waiting: Callable[[], None]) -> Tally:
+        """`waiting` is called when every request has been sent. Raises OSError when a connection cannot be made."""
+        gate = asyncio.Semaphore(_CONNECTING)
+        waiters = await asyncio.gather(*(self._start(number, gate) for number in range(len(self._plan.ids))))
+        waiting()
+        began, cpu = time.perf_counter(), time.process_time()
+        try:
+            async with asyncio.timeout(self._plan.seconds):
+                await self._over.wait()
+        except TimeoutError:
+            self.tally.fault(f"{self._left} of {len(waiters)} were not answered within {self._plan.seconds:.0f} s")
+        self.tally.elapsed, self.tally.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+        for waiter in waiters:
+            waiter.close()
+        return self.tally
+
+    async def _start(self, number: int, gate: asyncio.Semaphore) -> _Waiter:
+        plan = self._plan
+        async with gate:
+            waiter = await connect(
+                lambda: _Waiter(self, plan.ids[number]), Address(plan.host, plan.port), source=plan.source
+            )
+        waiter.ask(plan.tokens[number % len(plan.tokens)], plan.wait_seconds)
+        return waiter
+
+    def settled(self) -> None:
+        """A waiter has its last answer, or will never have it."""
+        self._left -= 1
+        if not self._left:
+            self._over.set()
+
+    def check(self, id: str, body: bytes) -> bool:
+        """Whether the job has ended; counts it, and whatever is wrong with it."""
+        job = orjson.loads(body)
+        if job["id"] == id and job["status"] in _UNFINISHED:
+            self.tally.asked_again += 1
+            return False
+        if (job["id"], job["status"], job["output"]) == (id, "succeeded", self._output):
+            self.tally.answered += 1
+        else:
+            self.tally.fault(f"who waited for {id} got {shown(body)}")
+        return True
+
+
+class _Waiter(Connection):
+    def __init__(self, crowd: Crowd, id: str) -> None:
+        super().__init__()
+        self._crowd = crowd
+        self._id = id
+        self._message = b""
+        self._done = False
+
+    def ask(self, token: str, wait_seconds: int) -> None:
+        self._message = get(f"/v1/jobs/{self._id}", token, Prefer=f"wait={wait_seconds}")
+        self.send(self._message)
+
+    def answered(self, status: int, body: bytes) -> None:
+        seen = time.time_ns() // 1_000
+        if status != 200:
+            self._crowd.tally.fault(f"status {status}: {shown(body)}")
+        elif self._crowd.check(self._id, body):
+            self._crowd.tally.moments[self._id] = seen
+        else:
+            self.send(self._message)
+            return
+        self._settle()
+
+    def lost(self, fault: Exception) -> None:
+        if not self._done:
+            self._crowd.tally.fault(f"a connection was lost: {fault!r}")
+            self._settle()
+
+    def _settle(self) -> None:
+        self._done = True
+        self._crowd.settled()

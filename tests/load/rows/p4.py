@@ -1,0 +1,142 @@
+"""P4: many clients that wait, each for a job of its own, while nothing and then everything happens.
+
+The worker is stopped, the jobs are accepted, the waiters come; what they cost is read while all are held. Then the
+worker starts: jobs finish one after another as fast as the machine goes, and each answer is held against the moment
+that Firestore took its job's finish. A wait ends after 60 s at most, so with very many waiters some ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from deploy.local.steps import together
+from tests.load.bench import NO_OP, gateway, meter, tokens
+from tests.load.client import until_held
+from tests.load.firestore import finished_at, lags
+from tests.load.generating import Generator, generator
+from tests.load.generator.plans import Closed, Jobs, Tally, Waiters
+from tests.load.proc import resident_bytes
+from tests.load.results import Quantity, Row, at_least, at_most
+from tests.load.rows.p2 import CONNECTIONS, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deploy.local.system import System
+    from tests.load.bench import Bench
+
+_WAIT_SECONDS: Final = 60  # the longest that the API holds a request
+_WATCHED_SECONDS: Final = 15.0  # longer than the gateways' 12 s between two looks at a job that nothing is heard of
+_A_CLIENT: Final = 12_500  # waiters of one client process, for its descriptors and its source address' ports
+_WARM_SECONDS: Final = 2.0
+_SLOWEST_JOBS_PER_S: Final = 250
+_OUTPUT: Final = '{"text": "' + "x" * 64 + '"}'
+
+
+def _quantities(waiters: int) -> tuple[Quantity, ...]:
+    return (
+        Quantity("answered", "waiters answered", "", at_least(waiters)),
+        Quantity("kib_each", "memory of the gateways, a waiter", "KiB", at_most(10)),
+        Quantity("waiting_cores", "CPU of the gateways while all wait", "cores", at_most(0.05)),
+        Quantity("backends_cores", "CPU of emulators and Redis while all wait", "cores"),
+        Quantity("p50_ms", "from a job's finish to its waiter's answer, p50", "ms", at_most(13)),
+        Quantity("p99_ms", "the same, p99", "ms"),
+        Quantity("most_ms", "the same, the last", "ms"),
+        Quantity("finished_per_s", "jobs finished meanwhile", "/s"),
+        Quantity("asked_again", "waits that ran out and were asked again", ""),
+    )
+
+
+async def measure(bench: Bench) -> list[Row]:
+    waiters, gateways = bench.arguments.waiters, bench.arguments.gateways
+    row = Row("P4", "Waiters", _quantities(waiters))
+    row.note(f"{waiters:,} waiters over {gateways} gateway processes; no cores are set apart")
+    for number in range(bench.arguments.runs):
+        # A new system each time: memory that an earlier crowd left behind would be filled without being counted.
+        async with bench.system(f"p4-{number + 1}", gateways=gateways) as system:
+            await _Scene(bench, row, system, number).play()
+    return [row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    bench: Bench
+    row: Row
+    system: System
+    number: int
+
+    async def play(self) -> None:
+        gateways = [process.pid for process in self.system.services["gateway"]]
+        await self._warm_up()
+        await together(worker.stop() for worker in self.system.services["worker"])
+        ids = await self._submit()
+        before = resident_bytes(gateways)
+        async with AsyncExitStack() as stack:
+            clients = await self._gather(stack, ids)
+            await until_held(self.system, len(ids))
+            self.row.add({"kib_each": (resident_bytes(gateways) - before) / len(ids) / 1_024})
+            await self._watch()
+            await together(worker.start() for worker in self.system.services["worker"])
+            within = _longest(len(ids))
+            tallies = await asyncio.gather(*(client.result(within) for client in clients))
+        await self._judge(tallies)
+
+    async def _warm_up(self) -> None:
+        """Every path taken and every pool filled, so that what the waiters add is theirs."""
+        address = gateway(self.system).address
+        plan = Jobs(address.host, address.port, tokens(self.system), NO_OP, CONNECTIONS, 0, _WARM_SECONDS)
+        self.row.wrong += (await self.bench.load(plan, _WARM_SECONDS, apart=False)).faults
+
+    async def _submit(self) -> list[str]:
+        address, count = gateway(self.system).address, self.bench.arguments.waiters
+        seconds = 10 + count / _SLOWEST_JOBS_PER_S
+        exchanges = orders(tokens(self.system))
+        plan = Closed(address.host, address.port, exchanges, CONNECTIONS, 0, seconds, check="accepted", count=count)
+        tally = await self.bench.load(plan, seconds, apart=False)
+        self.row.wrong += tally.faults
+        return tally.ids
+
+    async def _gather(self, stack: AsyncExitStack, ids: Sequence[str]) -> list[Generator]:
+        """Client processes, each with its share of the waiters, all requests sent."""
+        cores = self.bench.cores.measured | self.bench.cores.others
+        shares = [ids[start : start + _A_CLIENT] for start in range(0, len(ids), _A_CLIENT)]
+        clients = [await stack.enter_async_context(generator(self.bench.guard, cores)) for _ in shares]
+        for place, (client, share) in enumerate(zip(clients, shares, strict=True), start=1):
+            await client.start(self._plan(share, f"127.0.{self.number + 1}.{place}"))
+        await asyncio.gather(*(client.expect("waiting", 60) for client in clients))
+        return clients
+
+    def _plan(self, ids: Sequence[str], source: str) -> Waiters:
+        address, keys = gateway(self.system).address, tokens(self.system)
+        seconds = _longest(self.bench.arguments.waiters)
+        return Waiters(address.host, address.port, source, keys, list(ids), _OUTPUT, _WAIT_SECONDS, seconds)
+
+    async def _watch(self) -> None:
+        used = meter(self.system)
+        await asyncio.sleep(_WATCHED_SECONDS)  # it is the passing of time that is measured
+        cpu = used.read()
+        backends = sum(cpu.get(name, 0.0) for name in ("pubsub", "firestore", "redis"))
+        self.row.add(
+            {"waiting_cores": cpu["gateway"] / _WATCHED_SECONDS, "backends_cores": backends / _WATCHED_SECONDS}
+        )
+
+    async def _judge(self, tallies: Sequence[Tally]) -> None:
+        self.row.wrong += [fault for tally in tallies for fault in tally.faults]
+        self.row.add({"answered": sum(tally.answered for tally in tallies)})
+        self.row.add({"asked_again": sum(tally.asked_again for tally in tallies)})
+        seen = {id: at for tally in tallies for id, at in tally.moments.items()}
+        if not seen:
+            return
+        finished = await finished_at(self.system.backends.firestore.address, self.system.options.project, list(seen))
+        waited = lags(seen, finished)
+        self.row.add({"p50_ms": waited.percentile(50) / 1e3, "p99_ms": waited.percentile(99) / 1e3})
+        self.row.add({"most_ms": waited.most / 1e3})
+        span = (max(finished.values()) - min(finished.values())) / 1e6
+        self.row.add({"finished_per_s": len(finished) / max(span, 1e-3)})
+
+
+def _longest(waiters: int) -> float:
+    return _WATCHED_SECONDS + 90 + waiters / _SLOWEST_JOBS_PER_S

@@ -1,0 +1,64 @@
+"""How ports are chosen. The sockets are real; they never leave this machine."""
+
+import random
+import socket
+
+import pytest
+
+from deploy.local.errors import PortTakenError
+from deploy.local.ports import FIRST, LAST, LOOPBACK, choose_port, claim_gateway_port, is_free
+
+
+class Always(random.Random):
+    """Picks the same port, as long as it is asked."""
+
+    def __init__(self, *ports: int) -> None:
+        super().__init__(0)
+        self._ports = list(ports)
+
+    def randint(self, a: int, b: int) -> int:
+        assert (a, b) == (FIRST, LAST)
+        return self._ports.pop(0) if len(self._ports) > 1 else self._ports[0]
+
+
+def test_a_chosen_port_is_free_and_outside_the_range_of_outgoing_connections() -> None:
+    port = choose_port()
+
+    assert FIRST <= port <= LAST
+    assert is_free(port)
+
+
+def test_a_taken_port_is_passed_over() -> None:
+    free = next(port for port in range(FIRST, LAST) if is_free(port))
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        assert choose_port(Always(taken.getsockname()[1], free)) == free
+
+
+def test_no_port_is_handed_out_twice() -> None:
+    first = choose_port()
+    other = next(port for port in range(first + 1, LAST) if is_free(port))
+
+    assert choose_port(Always(first, first, other)) == other
+
+
+def test_the_search_ends_when_everything_is_taken() -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken, pytest.raises(PortTakenError):
+        choose_port(Always(taken.getsockname()[1]))
+
+
+def test_a_taken_gateway_port_is_refused_even_if_its_owner_would_share_it() -> None:
+    with socket.create_server((LOOPBACK, 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"Port {port} .*\n.*SLUICE_PORT={port + 1} make run"):
+            claim_gateway_port(port)
+
+
+def test_a_port_left_in_time_wait_is_free() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection((LOOPBACK, port))
+        accepted, _ = server.accept()
+        accepted.close()  # who closes first waits
+        client.close()
+
+    assert is_free(port)

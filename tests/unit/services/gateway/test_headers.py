@@ -1,0 +1,47 @@
+"""The headers that change an answer."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.headers import entity_tag, known_order, wait_seconds
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ([], None),
+        (["wait=10"], 10),
+        (["respond-async, wait=5"], 5),
+        (["respond-async", "Wait = 5"], 5),
+        (['wait="7"'], 7),
+        (["wait=0"], 1),
+        (["wait=100000"], 60),
+        (["wait=-1"], None),
+        (["wait=abc"], None),
+        (["wait"], None),
+        (["await=3"], None),
+        (["wait=5; strict"], 5),
+    ],
+)
+def test_wait(prefer: list[str], seconds: int | None) -> None:
+    assert wait_seconds(prefer) == seconds
+
+
+@given(st.integers(0, 2**40))
+def test_an_entity_tag_reads_back(order: int) -> None:
+    assert known_order(entity_tag(order)) == order
+    assert known_order(f"W/{entity_tag(order)}") == order
+
+
+@pytest.mark.parametrize(
+    ("header", "order"), [(None, None), ("", None), ("*", None), ('"zz"', None), ('"1", "ff", "x"', 255), ("ff", None)]
+)
+def test_only_our_tags_count(header: str | None, order: int | None) -> None:
+    assert known_order(header) == order
+
+
+@given(st.text(max_size=200))
+def test_no_header_breaks_the_reading(text: str) -> None:
+    known_order(text)
+    wait_seconds([text])
