@@ -1,6 +1,5 @@
 """The composed system, started once; the tests speak only HTTP to it, and stop, kill or freeze its processes."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 
@@ -49,9 +48,3 @@ def api(system: System, session: aiohttp.ClientSession) -> ApiClient:
 def foreign(system: System, session: aiohttp.ClientSession) -> ApiClient:
     """As another tenant."""
     return ApiClient(session, system.base_url, GLOBEX.token)
-
-
-@pytest.fixture
-def deadline() -> asyncio.Timeout:
-    """No single test waits longer than this for anything."""
-    return asyncio.timeout(60)
