@@ -20,6 +20,9 @@ handlers = Handlers()
 MAX_COLUMNS = 1_000
 TOP_VALUES = 5
 
+_WRITTEN = {"date": "%Y-%m-%d", "time": "%H:%M:%S%.f", "datetime": "%Y-%m-%dT%H:%M:%S%.f"}
+"""ISO 8601."""
+
 
 class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -59,6 +62,7 @@ class NumberColumn(Column):
 class TimeColumn(Column):
     type: Literal["date", "time", "datetime"]
     min: str
+    """ISO 8601; moments that name their zone are given in UTC, without naming it."""
     max: str
 
 
@@ -179,14 +183,17 @@ def _number(value: object) -> int | float | None:
 
 
 def _times(series: pl.Series) -> TimeColumn:
-    values = series.drop_nulls().sort().to_list()
+    values = series.drop_nulls().sort()
+    kind = _time_kind(series.dtype)
+    # Polars writes them out itself: it knows years that Python's dates do not.
+    written = values.dt.to_string(_WRITTEN[kind])
     return TimeColumn(
         name=series.name,
-        type=_time_kind(series.dtype),
+        type=kind,
         nulls=series.null_count(),
-        distinct=len(set(values)),
-        min=values[0].isoformat(),
-        max=values[-1].isoformat(),
+        distinct=values.n_unique(),
+        min=written[0],
+        max=written[-1],
     )
 
 

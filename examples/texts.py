@@ -125,7 +125,7 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _with_word(stretch: str) -> Iterator[str]:
-    if re.search(r"\w", stretch):
+    if re.search(r"[^\W_]", stretch):
         yield stretch
 
 

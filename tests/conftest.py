@@ -4,11 +4,18 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
 import uvloop
 
 from deploy.local.backends import Backends, Given
+
+# Machines that run many things at once are slow at times; that says nothing of the code.
+hypothesis.settings.register_profile(
+    "sluice", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("sluice")
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import click
 
-from deploy.admin import keys
+from deploy.admin.keys import parse_dev_keys, seed
 from deploy.admin.queues import queues_of
 from deploy.admin.settings import Settings
 from deploy.admin.topology import apply
 from shared.config import load
 from shared.errors import ConfigError, SluiceError
 from shared.messaging.topics import Names, topology
+from shared.models.key import ApiKey
 from shared.storage.firestore import FirestoreDatabase, FirestoreKeys
 
 EXIT_FAILED, EXIT_CONFIG = 1, 78
@@ -68,14 +69,14 @@ def keys_group() -> None:
 @click.pass_obj
 def keys_seed(settings: Settings) -> None:
     """Write the development keys of SLUICE_DEV_KEYS. For development: a key of a deployment is never in a variable."""
-    found = keys.parse_dev_keys(settings.dev_keys.reveal())
+    found = parse_dev_keys(settings.dev_keys.reveal())
     _run(_seed(settings, found))
     click.echo(f"{len(found)} development keys are in place")
 
 
-async def _seed(settings: Settings, found: list[keys.ApiKey]) -> None:
+async def _seed(settings: Settings, found: list[ApiKey]) -> None:
     async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database:
-        await keys.seed(found, FirestoreKeys(database))
+        await seed(found, FirestoreKeys(database))
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -20,7 +20,13 @@ from shared.errors import BrokerUnavailable
 from shared.messaging.topics import Subscription, Topology
 
 CALL_SECONDS = 10.0
-MUTABLE = ("ack_deadline_seconds", "message_retention_duration", "retry_policy", "dead_letter_policy", "expiration_policy")
+MUTABLE = (
+    "ack_deadline_seconds",
+    "message_retention_duration",
+    "retry_policy",
+    "dead_letter_policy",
+    "expiration_policy",
+)
 
 
 async def apply(wanted: Topology, *, project: str, emulator: str | None, dry_run: bool = False) -> Sequence[str]:
@@ -74,9 +80,7 @@ class _Changer:
     async def subscription(self, wanted: Subscription) -> None:
         request = self._declared(wanted)
         try:
-            found = await self._subscriber.get_subscription(
-                subscription=request.name, timeout=CALL_SECONDS, retry=None
-            )
+            found = await self._subscriber.get_subscription(subscription=request.name, timeout=CALL_SECONDS, retry=None)
         except exceptions.NotFound:
             self.changes.append(f"create subscription {wanted.name}")
             if not self._dry_run:

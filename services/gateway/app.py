@@ -29,12 +29,12 @@ from shared.clock import SystemClock
 from shared.ids import IdKeys, Ids
 from shared.lifecycle import Check, Runtime, Service, running
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
+from shared.models.job import Retention
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
     FirestoreJobs,
     FirestoreKeys,
-    FirestoreTimers,
 )
 from shared.telemetry.metrics import HTTP_HELD
 
@@ -56,10 +56,13 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
     async with _connected(settings) as adapters:
         clock, ids = SystemClock(), Ids(IdKeys.parse(settings.id_keys.reveal()))
         cache, finished = RedisSnapshots(adapters.redis), Finished(settings.finished_bytes)
-        jobs_store = FirestoreJobs(adapters.database)
+        retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
+        store = FirestoreJobs(adapters.database, retention)
         authenticator = Authenticator(FirestoreKeys(adapters.database), clock)
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
-        statuses = Statuses(settings, ids=ids, finished=finished, cache=cache, store=jobs_store, clock=clock)
+        statuses = Statuses(
+            settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock
+        )
         waiting = Waiting(
             settings, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=random.random
         )
@@ -68,7 +71,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
             ids=ids,
             handlers=handlers,
             publisher=adapters.publisher,
-            timers=FirestoreTimers(adapters.database),
+            schedules=store,
             clock=clock,
         )
         jobs = Jobs(settings, submitter=submitter, statuses=statuses, waiting=waiting, teller=cache, clock=clock)

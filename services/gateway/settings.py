@@ -21,5 +21,3 @@ class Settings(ServiceSettings):
     finished_bytes: int = setting(64 * 1024 * 1024, unit="bytes", why="memory for finished jobs, which never change")
     catalogue_seconds: float = setting(5.0, unit="seconds", why="between looks at what handlers workers announce")
     expires_in_seconds: int = setting(86_400, unit="seconds", why="how long a job may wait and run, unless it says so")
-    retention_succeeded_seconds: int = setting(86_400, unit="seconds", why="how long a succeeded job can be read")
-    retention_other_seconds: int = setting(604_800, unit="seconds", why="how long any other finished job can be read")

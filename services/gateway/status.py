@@ -6,7 +6,6 @@ it expired.
 """
 
 import asyncio
-from dataclasses import dataclass
 
 from services.gateway.finished import Finished
 from services.gateway.problems import GONE, Problem, not_found, unavailable
@@ -15,34 +14,28 @@ from shared.cache.contract import Snapshots
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, Overloaded, Unavailable
 from shared.ids import Ids, IssuedId
-from shared.models.job import Job, JobStatus
+from shared.models.job import Job, Retention
 from shared.models.public import Snapshot, snapshot, unclaimed
 from shared.storage.contract import JobReader, Stored
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long a finished job can be read, in seconds."""
-
-    succeeded: int
-    other: int
-
-    def over(self, job: Job, now: int) -> bool:
-        if job.finished_at is None:
-            return False
-        kept = self.succeeded if job.status is JobStatus.SUCCEEDED else self.other
-        return now >= job.finished_at + kept * MILLISECONDS
-
-
 class Statuses:
     def __init__(
-        self, settings: Settings, *, ids: Ids, finished: Finished, cache: Snapshots, store: JobReader, clock: Clock
+        self,
+        settings: Settings,
+        *,
+        ids: Ids,
+        finished: Finished,
+        cache: Snapshots,
+        store: JobReader,
+        retention: Retention,
+        clock: Clock,
     ) -> None:
         self._ids = ids
         self._finished = finished
         self._cache = cache
         self._store = store
-        self._retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
+        self._retention = retention
         self._clock = clock
         self._store_seconds = settings.store_seconds
         self._reading: dict[str, asyncio.Task[Stored[Job] | None]] = {}
@@ -111,7 +104,7 @@ class Statuses:
 
     def _unclaimed(self, issued: IssuedId) -> Snapshot:
         now = self._clock.now()
-        if now >= issued.expires_at + self._retention.other * MILLISECONDS:
+        if now >= issued.expires_at + self._retention.other_seconds * MILLISECONDS:
             raise _gone()
         return unclaimed(issued.text, created_at=issued.created_at, expires_at=issued.expires_at, now=now)
 

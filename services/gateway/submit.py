@@ -19,20 +19,27 @@ from shared.messaging.contract import Message, Publisher
 from shared.messaging.topics import Names
 from shared.models.envelope import Envelope
 from shared.models.job import Job, JobSpec
-from shared.storage.contract import Timer, Timers
+from shared.storage.contract import Schedules, Timer
 
 _log = logging.getLogger("sluice.gateway")
 
 
 class Submitter:
     def __init__(
-        self, settings: Settings, *, ids: Ids, handlers: Handlers, publisher: Publisher, timers: Timers, clock: Clock
+        self,
+        settings: Settings,
+        *,
+        ids: Ids,
+        handlers: Handlers,
+        publisher: Publisher,
+        schedules: Schedules,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._ids = ids
         self._handlers = handlers
         self._publisher = publisher
-        self._timers = timers
+        self._schedules = schedules
         self._clock = clock
         self._names = Names(settings.prefix)
 
@@ -81,8 +88,9 @@ class Submitter:
         timer = Timer(
             f"{spec.id}:{envelope.attempt}", spec.scheduled_for, topic, envelope.encode(), envelope.attributes
         )
-        await self._timers.create(timer)
-        return Job.scheduled(spec)
+        job = Job.scheduled(spec)
+        await self._schedules.schedule(job, timer)
+        return job
 
 
 def _render(value: object) -> bytes:

@@ -25,6 +25,7 @@ from shared.clock import SystemClock
 from shared.lifecycle import Check, Runtime, Service, running
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import Names
+from shared.models.job import Retention
 from shared.storage.firestore import FirestoreCatalogue, FirestoreDatabase, FirestoreJobs
 
 CLOSE_SECONDS = 1.0
@@ -65,7 +66,8 @@ async def worker(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]
 def _work(
     settings: Settings, runtime: Runtime, adapters: _Adapters, engine: Engine, clock: SystemClock
 ) -> tuple[Work, Keeper]:
-    names, store = Names(settings.prefix), FirestoreJobs(adapters.database)
+    retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
+    names, store = Names(settings.prefix), FirestoreJobs(adapters.database, retention)
     claimant = Claimant(settings.instance, settings.lease_seconds, lambda: secrets.token_hex(8))
     telling = Telling(
         teller=RedisSnapshots(adapters.redis),

@@ -54,7 +54,7 @@ def _handlers(path: str) -> Handlers:
     if handlers is None:
         raise _AtFault(f"the module has no {name!r}{_hint(module, module_name)}")
     if not isinstance(handlers, Handlers):
-        raise _AtFault(f"it is a {type(handlers).__name__}, not a sluice.Handlers{_hint(module, module_name)}")
+        raise _AtFault(f"it is of type {type(handlers).__name__}, not a sluice.Handlers{_hint(module, module_name)}")
     if not len(handlers):
         raise _AtFault("no handler is registered on it")
     return handlers

@@ -19,6 +19,10 @@ MAX_ATTEMPT_RECORDS = 10
 """The history kept of a job's failed attempts: the last ones."""
 
 
+MESSAGES_LAST_MS = 8 * 86_400_000
+"""Subscriptions keep messages for 7 days: a late duplicate must still meet the document."""
+
+
 class JobStatus(StrEnum):
     SCHEDULED = "scheduled"
     QUEUED = "queued"
@@ -197,3 +201,26 @@ class Job:
         started_at = self.started_at if self.started_at is not None else at
         record = Attempt(self.attempt, error.code, error.message, started_at, at)
         return replace(self, attempts=(*self.attempts, record)[-MAX_ATTEMPT_RECORDS:])
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a finished job can be read, and its document stays."""
+
+    succeeded_seconds: int = 86_400
+    other_seconds: int = 7 * 86_400
+
+    def over(self, job: Job, now: int) -> bool:
+        """Whether the finished job can no longer be read. An unfinished one always can."""
+        return job.finished_at is not None and now >= job.finished_at + self._kept_ms(job)
+
+    def forget_at(self, job: Job) -> int:
+        """When the document may vanish: nobody may read it any more, and no message about it is left anywhere."""
+        over = job.spec.expires_at
+        if job.finished_at is not None:
+            over = max(over, job.finished_at + self._kept_ms(job))
+        return over + MESSAGES_LAST_MS
+
+    def _kept_ms(self, job: Job) -> int:
+        kept = self.succeeded_seconds if job.status is JobStatus.SUCCEEDED else self.other_seconds
+        return kept * 1_000

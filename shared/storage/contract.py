@@ -116,6 +116,14 @@ class JobClaims(JobReader, Protocol):
         ...
 
 
+class Schedules(Protocol):
+    """What whoever accepts delayed work needs."""
+
+    async def schedule(self, job: Job, timer: Timer) -> WriteResult:
+        """Write the whole job if there is none, and create `timer`, both or neither. Raises as `JobClaims.create`."""
+        ...
+
+
 class Timers(Protocol):
     async def create(self, timer: Timer) -> WriteResult:
         """Raises StoreUnavailable or CommitUnknown."""

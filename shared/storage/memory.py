@@ -94,6 +94,16 @@ class MemoryJobs:
         _check(job.output)
         return self._jobs.conflict_of_update(job.spec.id, held) or self._write_state(job)
 
+    async def schedule(self, job: Job, timer: Timer) -> WriteResult:
+        await self._database.answer()
+        _check(job.spec.input, timer.body)
+        timers = self._database.timers
+        conflict = self._jobs.conflict_of_create(job.spec.id) or timers.conflict_of_create(timer.id)
+        if conflict:
+            return conflict
+        timers.documents[timer.id] = (timer, self._database.next_version())
+        return self._write(job)
+
     async def update_with_timer(self, job: Job, held: Version, timer: Timer) -> WriteResult:
         await self._database.answer()
         _check(job.output, timer.body)

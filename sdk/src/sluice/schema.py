@@ -7,6 +7,7 @@ already held them against the schema, which calls 5.0 an integer where strict mo
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,6 +28,18 @@ _MISFIT = re.compile(
     re.MULTILINE,
 )
 """The part of pydantic's serializer warnings that comes before the value."""
+
+_REASONS = {
+    "utf-8": "Text is not valid Unicode",
+    "Circular reference": "The value contains itself",
+    "depth exceeded": "The value is nested too deeply",
+    "unknown type": "A value is of a type that JSON does not have",
+    "Out of range float": "NaN and Infinity cannot be written as JSON",
+}
+"""Signs in the words of pydantic and `json`."""
+
+_SUSPECT = re.compile(rb"null|NaN|Infinity")
+"""What pydantic may have written for a number that JSON does not have. An output without any of it has none."""
 
 
 class InputType:
@@ -63,7 +76,7 @@ class OutputType:
     def __init__(self, annotation: Any) -> None:
         self._adapter = _adapter(annotation)
         _describable(self.schema)
-        # The adapter's own serializer writes null for NaN. This one keeps it, so that the encoder can refuse it.
+        # The adapter's own serializer turns NaN into null everywhere; this one keeps it, at least in `to_python`.
         self._serializer = SchemaSerializer(self._adapter.core_schema, CoreConfig(ser_json_inf_nan="constants"))
 
     def schema(self) -> dict[str, Any]:
@@ -71,16 +84,24 @@ class OutputType:
 
     def render(self, value: Any) -> bytes:
         """Compact JSON, UTF-8. Raises InvalidOutput. What else an author's validators raise is passed on."""
+        return self._written(self._fitting(value))
+
+    def _fitting(self, value: Any) -> Any:
         try:
-            fitting = self._adapter.validate_python(value)
-            plain = self._serializer.to_python(fitting, mode="json", by_alias=True, warnings="error")
-            return _encode(plain).encode()
+            return self._adapter.validate_python(value)
         except ValidationError as error:
             found = faults(error, value)
-        except PydanticSerializationError as error:
-            found = _misfits(str(error))
-        except (ValueError, TypeError, RecursionError) as error:
-            found = [Fault("", _unsayable(error))]
+        raise InvalidOutput(found)
+
+    def _written(self, value: Any) -> bytes:
+        try:
+            written = self._serializer.to_json(value, by_alias=True, warnings="error")
+            if _SUSPECT.search(written):
+                _encode(self._serializer.to_python(value, mode="json", by_alias=True))
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            found = _unwritable(error)
+        else:
+            return written
         raise InvalidOutput(found)
 
 
@@ -91,11 +112,15 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
         raise DefinitionError(_first_line(error)) from error
 
 
-def _describable(schema: Any) -> None:
+def _describable(schema: Callable[[], dict[str, Any]]) -> None:
     try:
-        schema()
+        described = schema()
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         raise DefinitionError(_first_line(error)) from error
+    try:
+        _encode(described)
+    except (ValueError, TypeError) as error:
+        raise DefinitionError(f"its JSON Schema is not JSON: {error}") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -120,17 +145,9 @@ def _has_constants(data: bytes) -> bool:
     return False
 
 
-def _misfits(warnings: str) -> list[Fault]:
-    found = [Fault("", f"field `{field}` should be `{kind}`") for kind, field in _MISFIT.findall(warnings)]
-    return found or [Fault("", "A value does not fit the handler's return type, or cannot be written as JSON")]
-
-
-def _unsayable(error: Exception) -> str:
-    if isinstance(error, UnicodeError):
-        return "Text is not valid Unicode"
+def _unwritable(error: Exception) -> list[Fault]:
+    """Why a value was not rendered, from words that pydantic and `json` wrote; theirs may go on to quote the value."""
     words = str(error)
-    if isinstance(error, RecursionError) or "ircular" in words or "depth" in words:
-        return "The value contains itself, or is nested too deeply"
-    if "float" in words:
-        return "NaN and Infinity cannot be written as JSON"
-    return "A value cannot be written as JSON"
+    misfits = [Fault("", f"field `{field}` should be `{kind}`") for kind, field in _MISFIT.findall(words)]
+    reasons = (reason for sign, reason in _REASONS.items() if sign in words)
+    return misfits or [Fault("", next(reasons, "A value does not fit the return type, or cannot be written as JSON"))]

@@ -11,7 +11,7 @@ jobs  timers  catalogue  keys        one a repository: documents to values of ou
 
 from shared.storage.firestore.catalogue import FirestoreCatalogue
 from shared.storage.firestore.database import FirestoreDatabase
-from shared.storage.firestore.jobs import FirestoreJobs, Retention
+from shared.storage.firestore.jobs import FirestoreJobs
 from shared.storage.firestore.keys import FirestoreKeys
 from shared.storage.firestore.limits import Limits
 from shared.storage.firestore.timers import FirestoreTimers
@@ -23,5 +23,4 @@ __all__ = [
     "FirestoreKeys",
     "FirestoreTimers",
     "Limits",
-    "Retention",
 ]

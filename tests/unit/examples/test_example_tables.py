@@ -104,6 +104,20 @@ async def test_dates_and_times() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("-2024-01-01", "-2024-01-01"),
+        ("2024-02-29T12:00:00.250", "2024-02-29T12:00:00.250"),
+        ("2024-02-29T12:00:00Z", "2024-02-29T12:00:00"),
+        ("2024-02-29T12:00:00+02:00", "2024-02-29T10:00:00"),
+        ("23:59:59.5", "23:59:59.500"),
+    ],
+)
+async def test_odd_dates_and_times(value: str, shown: str) -> None:
+    assert column(await profile(f"a\n{value}\n"), "a")["min"] == shown
+
+
 async def test_progress_is_reported_by_column() -> None:
     outcome = await run("csv.profile", {"csv": "a,b\n1,2\n"}, handlers=tables.handlers)
     assert outcome.progress == (Progress(1, 2), Progress(2, 2))

@@ -12,13 +12,13 @@ KNOWN = tuple(ROWS)
 
 def test_a_plan_survives_its_travel() -> None:
     closed = Closed("127.0.0.1", 80, [Exchange("GET", "b")], 4, 1.0, 5.0, check="accepted", count=7)
-    waiters = Waiters("127.0.0.1", 80, "127.0.0.2", ["sk"], ["job_1"], "1", 60, 90.0)
+    waiters = Waiters("127.0.0.1", 80, "127.0.0.2", ["sk"], {"job_1": "1"}, 60, 90.0)
     for plan in (closed, waiters):
         assert decode(encode(plan)) == plan
 
 
 def test_a_tally_survives_its_travel() -> None:
-    tally = Tally(answered=3, ids=["job_1"], moments={"job_1": 17})
+    tally = Tally(answered=3, ids={"job_1": 3}, moments={"job_1": 17})
     tally.latencies.record(1_234)
     tally.fault("it was wrong")
     assert Tally.from_json(tally.to_json()) == tally

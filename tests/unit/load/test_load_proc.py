@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.load.placement import Cores
-from tests.load.proc import Meter, Stat, cpu_seconds, descendants, resident_bytes
+from tests.load.proc import Meter, Stat, cpu_seconds, descendants, parse_busy, resident_bytes
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -49,3 +49,8 @@ def test_cores_are_set_apart_where_there_are_two() -> None:
     assert Cores.of([1, 0, 3]) == Cores(frozenset({0}), frozenset({1, 3}))
     assert Cores.of([1, 0]).apart
     assert not Cores.of([5]).apart
+
+
+def test_idling_and_waiting_for_a_disk_is_not_work() -> None:
+    text = "cpu  100 20 30 5000 4000 5 6 7 999 999\ncpu0 1 1 1 1 1 1 1 1 1 1\nintr 1\n"
+    assert parse_busy(text) == pytest.approx(168 / TICKS)

@@ -1,5 +1,6 @@
 """What can be registered as a handler, what the definition then says, and what is refused with which words."""
 
+import math
 import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -241,6 +242,7 @@ class Old(TypedDict):
 def old(input: Old) -> int: ...  # type: ignore[empty-body]
 def opaque(input: Opaque) -> int: ...  # type: ignore[empty-body]
 def opaque_output(input: int) -> Opaque: ...  # type: ignore[empty-body]
+def not_written(input: Annotated[float, Field(json_schema_extra={"example": math.nan})]) -> int: ...  # type: ignore[empty-body]
 def not_describable(input: Callable[[], int]) -> int: ...  # type: ignore[empty-body]
 
 
@@ -262,6 +264,7 @@ def not_describable(input: Callable[[], int]) -> int: ...  # type: ignore[empty-
         (opaque, "Opaque"),
         (opaque_output, "Opaque"),
         (not_describable, "CallableSchema"),
+        (not_written, "its JSON Schema is not JSON"),
         (partial(answer), "partial objects cannot be handlers"),
         (len, "builtin_function_or_method objects cannot be handlers"),
         (Answer, "type objects cannot be handlers"),

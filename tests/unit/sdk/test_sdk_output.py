@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import jsonschema_rs
 import pytest
 from hypothesis import given
-from pydantic import BaseModel, Field, JsonValue, PlainSerializer, field_serializer
+from pydantic import BaseModel, Field, JsonValue, PlainSerializer, field_serializer, field_validator
 
 from sluice import InvalidOutput
 from sluice.schema import InputType, OutputType
@@ -95,12 +95,11 @@ for _ in range(100_000):
         (Size, Size.model_construct(width=CANARY, height=1), "field `width` should be `int`"),
         (Choosy, {"colour": CANARY}, "colour … is not in the palette"),
         (Failing, Failing(value=CANARY), "cannot be written as JSON"),
-        (Any, {CANARY: object()}, "cannot be written as JSON"),
+        (Any, {CANARY: object()}, "of a type that JSON does not have"),
         (Any, CANARY.encode() + b"\xff", "Text is not valid Unicode"),
-        (str, CANARY + "\ud800", "Text is not valid Unicode|valid string"),
-        (Any, knot, "contains itself, or is nested too deeply"),
-        (Any, deep, "contains itself, or is nested too deeply"),
-        pytest.param(Any, 10**5_000, "A value cannot be written as JSON", id="too many digits"),
+        (str, CANARY + "\ud800", r"Text is not valid Unicode"),
+        (Any, knot, "contains itself"),
+        (Any, deep, "nested too deeply"),
     ],
 )
 def test_output_that_does_not_fit(annotation: Any, value: object, words: str) -> None:
@@ -108,6 +107,22 @@ def test_output_that_does_not_fit(annotation: Any, value: object, words: str) ->
         OutputType(annotation).render(value)
     assert CANARY not in str(refused.value)
     assert refused.value.__context__ is None
+
+
+class Buggy(BaseModel):
+    value: int
+
+    @field_validator("value")
+    @classmethod
+    def broken(cls, value: int) -> int:
+        raise KeyError(value)
+
+
+def test_a_bug_in_an_authors_validator_is_not_called_a_bad_value() -> None:
+    with pytest.raises(KeyError):
+        OutputType(Buggy).render({"value": 1})
+    with pytest.raises(KeyError):
+        InputType(Buggy).parse(b'{"value": 1}')
 
 
 def test_the_schema_is_of_what_is_rendered() -> None:

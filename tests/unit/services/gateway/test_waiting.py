@@ -1,0 +1,235 @@
+"""Holding clients: woken when told, looking again when not, and what loses Redis or the store does to them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+
+from services.gateway.finished import Finished
+from services.gateway.problems import Problem
+from services.gateway.settings import Settings
+from services.gateway.status import Statuses
+from services.gateway.waiting import Waiting
+from shared.cache.memory import MemoryCache
+from shared.clock import ManualClock
+from shared.config import Secret
+from shared.ids import IdKeys, Ids, IssuedId
+from shared.lifecycle import running
+from shared.models.job import Job, JobSpec, JobStatus, Retention
+from shared.models.public import Snapshot, snapshot
+from shared.storage.contract import Version
+from shared.storage.memory import MemoryDatabase, MemoryJobs
+
+IDS = Ids(IdKeys({1: b"k" * 32}))
+SETTINGS = Settings(id_keys=Secret("unused"), instance="gateway-1", max_held=50, store_seconds=5)
+
+
+@dataclass
+class Bench:
+    clock: ManualClock
+    cache: MemoryCache
+    database: MemoryDatabase
+    jobs: MemoryJobs
+    waiting: Waiting
+    statuses: Statuses
+
+    def issue(self) -> tuple[IssuedId, Job]:
+        issued = IDS.issue("job", "acme", created_at=self.clock.now(), lifetime_ms=86_400_000)
+        spec = JobSpec(issued.text, "acme", "h", "default", b"{}", issued.created_at, issued.expires_at, 30.0, 3)
+        return issued, Job.queued(spec)
+
+    async def claim(self, job: Job) -> tuple[Job, Version]:
+        running_job = job.claimed(attempt=1, fence="f", worker="w", lease_seconds=15, at=self.clock.now())
+        version = await self.jobs.create(running_job)
+        assert isinstance(version, Version)
+        return running_job, version
+
+    async def finish(self, job: Job, version: Version, *, tell: bool = True) -> Snapshot:
+        done = job.succeeded(b"42", at=self.clock.now())
+        assert isinstance(await self.jobs.update(done, version), Version)
+        if tell:
+            await self.cache.tell(snapshot(done))
+        return snapshot(done)
+
+
+@asynccontextmanager
+async def bench(*, following: bool = True) -> AsyncIterator[Bench]:
+    """following: listen and look again, as the service does; without it days pass at no cost."""
+    clock = ManualClock()
+    cache, database, finished = MemoryCache(clock), MemoryDatabase(clock), Finished(1_000_000)
+    jobs = MemoryJobs(database)
+    statuses = Statuses(
+        SETTINGS, ids=IDS, finished=finished, cache=cache, store=jobs, retention=Retention(), clock=clock
+    )
+    waiting = Waiting(SETTINGS, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=lambda: 0.5)
+    async with running(*((waiting.listen(), waiting.recheck()) if following else ())):
+        await settle()
+        yield Bench(clock, cache, database, jobs, waiting, statuses)
+
+
+async def settle() -> None:
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+async def started(wait: Coroutine[Any, Any, Snapshot]) -> "asyncio.Task[Snapshot]":
+    task = asyncio.create_task(wait)
+    await settle()
+    return task
+
+
+async def test_a_waiter_is_woken_by_the_finish() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        waiter = await started(b.waiting.wait(issued, seconds=5, fresh=snapshot(job)))
+        assert b.waiting.held == 1
+        done = await b.finish(*await b.claim(job))
+        assert await waiter == done
+        assert b.waiting.held == 0
+
+
+async def test_what_was_told_before_the_waiter_came_is_found() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        done = await b.finish(*await b.claim(job))
+        assert await b.waiting.wait(issued, seconds=5) == done
+
+
+async def test_a_lost_wake_up_is_covered_by_looking_again() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        waiter = await started(b.waiting.wait(issued, seconds=30, fresh=snapshot(job)))
+        done = await b.finish(*await b.claim(job), tell=False)
+        await b.clock.advance(16)
+        assert await waiter == done
+
+
+async def test_waiters_survive_the_loss_of_redis() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        b.cache.stop()
+        waiter = await started(b.waiting.wait(issued, seconds=30, fresh=snapshot(job)))
+        held = await b.claim(job)
+        b.cache.start()
+        await b.clock.advance(2)  # the channel is entered again, and with it every waiter is registered again
+        done = await b.finish(*held)
+        assert await waiter == done
+
+
+async def test_any_change_answers_a_client_that_knows_the_state() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        waiter = await started(b.waiting.wait(issued, seconds=5, known=job.order, fresh=snapshot(job)))
+        running_job, _ = await b.claim(job)
+        await b.cache.tell(snapshot(running_job))
+        assert (await waiter).order == running_job.order
+
+
+async def test_a_wait_that_is_over_answers_with_the_state() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        await b.claim(job)
+        found = await b.waiting.wait(issued, seconds=0.01)
+        assert orjson.loads(found.body)["status"] == "running"
+
+
+async def test_an_unclaimed_job_is_waited_for_by_its_id_alone() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        waiter = await started(b.waiting.wait(issued, seconds=5))
+        done = await b.finish(*await b.claim(job))
+        assert await waiter == done
+
+
+async def test_a_state_once_seen_never_goes_back() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        running_job, _ = await b.claim(job)
+        await b.cache.tell(snapshot(job))
+        found = await b.waiting.wait(issued, seconds=0.01, known=running_job.order)
+        assert found.order == running_job.order
+
+
+async def test_draining_answers_everyone_with_the_state() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        waiters = [await started(b.waiting.wait(issued, seconds=30, fresh=snapshot(job))) for _ in range(5)]
+        b.waiting.release_all()
+        assert {found.order for found in await asyncio.gather(*waiters)} == {job.order}
+        assert await b.waiting.wait(issued, seconds=30, fresh=snapshot(job)) == snapshot(job)
+
+
+async def test_the_number_of_held_requests_is_bounded() -> None:
+    async with bench() as b:
+        waiters = []
+        for _ in range(SETTINGS.max_held):
+            issued, job = b.issue()
+            waiters.append(await started(b.waiting.wait(issued, seconds=30, fresh=snapshot(job))))
+        with pytest.raises(Problem) as refusal:
+            await b.waiting.wait(b.issue()[0], seconds=30)
+        assert refusal.value.type.status == 503
+        b.waiting.release_all()
+        await asyncio.gather(*waiters)
+
+
+async def test_a_client_that_leaves_frees_its_waiter() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        waiter = await started(b.waiting.wait(issued, seconds=30, fresh=snapshot(job)))
+        waiter.cancel()
+        await settle()
+        assert b.waiting.held == 0
+        assert not b.waiting._watches
+
+
+async def test_the_last_of_many_waiters_takes_the_watch_away() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        first = await started(b.waiting.wait(issued, seconds=30))
+        second = await started(b.waiting.wait(issued, seconds=30))
+        first.cancel()
+        await settle()
+        done = await b.finish(*await b.claim(job))
+        assert await second == done
+        assert not b.waiting._watches
+
+
+async def test_a_store_that_is_lost_refuses_only_those_it_must() -> None:
+    async with bench() as b:
+        b.database.fail()
+        issued, job = b.issue()
+        known = await b.waiting.wait(issued, seconds=0.01, fresh=snapshot(job))
+        assert known == snapshot(job)
+        with pytest.raises(Problem) as refusal:
+            await b.waiting.wait(b.issue()[0], seconds=0.01)
+        assert refusal.value.type.status == 503
+
+
+async def test_past_its_lifetime_an_unclaimed_job_has_expired_and_is_gone_in_the_end() -> None:
+    async with bench(following=False) as b:
+        issued, _ = b.issue()
+        await b.clock.advance(86_400)
+        found = await b.statuses.read(issued)
+        assert found.terminal
+        assert orjson.loads(found.body)["status"] == JobStatus.EXPIRED
+        await b.clock.advance(8 * 86_400)
+        with pytest.raises(Problem) as refusal:
+            await b.statuses.stored(issued)
+        assert refusal.value.type.status == 410
+
+
+async def test_past_retention_a_finished_job_is_gone() -> None:
+    async with bench(following=False) as b:
+        issued, job = b.issue()
+        held = await b.claim(job)
+        await b.finish(*held, tell=False)
+        await b.clock.advance(86_399)
+        assert (await b.statuses.document(issued)) is not None
+        await b.clock.advance(2)
+        with pytest.raises(Problem) as refusal:
+            await b.statuses.stored(issued)
+        assert refusal.value.type.status == 410

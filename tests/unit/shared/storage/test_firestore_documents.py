@@ -1,0 +1,123 @@
+"""The fields of documents, and the indexes and exemptions that `deploy/firestore.indexes.json` declares for them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
+from shared.storage.contract import Timer, Version
+from shared.storage.firestore import writes
+from shared.storage.firestore.catalogue import HANDLER_FIELDS
+from shared.storage.firestore.job_codec import SPEC_FIELDS, STATE_FIELDS, set_spec, set_state
+from shared.storage.firestore.keys import KEY_FIELDS
+from shared.storage.firestore.protobuf import BatchWriteRequest
+from shared.storage.firestore.timers import TIMER_FIELDS, set_timer
+
+DECLARED: Any = json.loads((Path(__file__).parents[4] / "deploy/firestore.indexes.json").read_text())
+FIELDS = {
+    "jobs": {*SPEC_FIELDS, *STATE_FIELDS},
+    "timers": set(TIMER_FIELDS),
+    "handlers": set(HANDLER_FIELDS),
+    "keys": set(KEY_FIELDS),
+}
+
+FULL = Job(
+    spec=JobSpec(
+        id="job_1",
+        tenant="t",
+        handler="h",
+        queue="q",
+        input=b"1",
+        created_at=1,
+        expires_at=2,
+        timeout_seconds=1,
+        max_attempts=1,
+        lane=Lane.BULK,
+        scheduled_for=1,
+        labels={"a": "b"},
+        cache_key="c",
+        cache_for_seconds=1,
+        batch="b",
+        index=0,
+        replay_of="r",
+        traceparent="t",
+    ),
+    status=JobStatus.RUNNING,
+    attempt=1,
+    fence="f",
+    worker="w",
+    lease_seconds=1,
+    lost=1,
+    scheduled_for=1,
+    started_at=1,
+    finished_at=1,
+    output=b"1",
+    error=JobError(ErrorCode.REJECTED, "", retryable=True),
+    attempts=(Attempt(1, ErrorCode.REJECTED, "", 1, 2),),
+    cancel_requested_at=1,
+)
+
+
+def test_a_spec_fills_the_fields_that_only_a_creation_writes() -> None:
+    fields = writes.create(BatchWriteRequest(), "jobs/job_1")
+    set_spec(fields, FULL.spec)
+    assert set(fields) == set(SPEC_FIELDS)
+
+
+def test_a_state_fills_the_fields_that_an_update_writes() -> None:
+    fields = writes.create(BatchWriteRequest(), "jobs/job_1")
+    set_state(fields, FULL, expire_at=1, replaces=Version(1))
+    assert set(fields) == set(STATE_FIELDS)
+
+
+def test_spec_and_state_share_no_field() -> None:
+    assert not set(SPEC_FIELDS) & set(STATE_FIELDS)
+
+
+def test_a_timer_fills_its_fields() -> None:
+    fields = writes.create(BatchWriteRequest(), "timers/job_1:1")
+    set_timer(fields, Timer("job_1:1", 1, "t", b"1", {}))
+    assert set(fields) == set(TIMER_FIELDS)
+
+
+def exemptions() -> Iterator[tuple[str, str]]:
+    for override in DECLARED["fieldOverrides"]:
+        assert override["indexes"] == []
+        yield override["collectionGroup"], override["fieldPath"]
+
+
+def test_no_field_is_declared_twice() -> None:
+    assert len(list(exemptions())) == len(set(exemptions()))
+
+
+@pytest.mark.parametrize("collection", ["jobs", "timers"])
+def test_no_field_of_a_hot_collection_has_an_index_of_its_own(collection: str) -> None:
+    """An index on each rising time, fence or output would bound writes and be paid for, and no query would use it."""
+    assert {field for group, field in exemptions() if group == collection} == FIELDS[collection]
+
+
+def test_what_is_declared_exists() -> None:
+    for group, field in exemptions():
+        assert field in FIELDS[group]
+    for index in DECLARED["indexes"]:
+        assert {field["fieldPath"] for field in index["fields"]} <= FIELDS[index["collectionGroup"]]
+
+
+def test_jobs_vanish_by_themselves() -> None:
+    ttls = [(each["collectionGroup"], each["fieldPath"]) for each in DECLARED["fieldOverrides"] if each.get("ttl")]
+    assert ttls == [("jobs", "expire_at")]
+
+
+def test_every_index_on_a_rising_time_is_led_by_a_shard() -> None:
+    for index in DECLARED["indexes"]:
+        paths = [field["fieldPath"] for field in index["fields"]]
+        assert "shard" in paths[:-1]
+        assert paths[-1] in {"created_at", "due_at"}
+
+
+def test_the_query_for_due_timers_has_its_index() -> None:
+    fields = [{"fieldPath": "shard", "order": "ASCENDING"}, {"fieldPath": "due_at", "order": "ASCENDING"}]
+    assert {"collectionGroup": "timers", "queryScope": "COLLECTION", "fields": fields} in DECLARED["indexes"]
