@@ -34,6 +34,7 @@ KEYS: Final = 64
 WARM_SECONDS: Final = 1.0
 HANDLERS: Final = ("examples.debug:handlers",)
 NO_OP: Final = "debug.echo"
+SLEEP: Final = "debug.sleep"
 _READY_SECONDS: Final = 30.0
 
 

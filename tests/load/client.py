@@ -74,7 +74,7 @@ async def until_held(system: System, count: int) -> None:
     held = 0.0
     try:
         async with asyncio.timeout(_HELD_SECONDS):
-            while (held := sum([await _held(url) for url in urls])) < count:  # noqa: ASYNC110 (another process knows)
+            while (held := sum([await _held(url) for url in urls])) < count:
                 await asyncio.sleep(_LOOK_EVERY)
     except TimeoutError:
         raise UnpreparedError(f"{held:,.0f} of {count:,} requests were held after {_HELD_SECONDS:.0f} s") from None

@@ -88,6 +88,17 @@ def _resident(pid: int) -> int:
         return 0
 
 
+def busy_seconds() -> float:
+    """CPU seconds that this machine has spent on anything since it was started."""
+    return parse_busy((_PROC / "stat").read_text())
+
+
+def parse_busy(text: str) -> float:
+    """From the text of /proc/stat: all of the first line but idle and I/O wait, guests being in user time already."""
+    user, nice, system, _idle, _waiting, irq, softirq, steal, *_ = map(int, text.split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq + steal) * _TICK_SECONDS
+
+
 class Meter:
     """CPU seconds that named groups of processes use from now on."""
 

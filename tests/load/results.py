@@ -126,4 +126,4 @@ def number(value: float) -> str:
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 20 else f"{value:.3g}"
+    return f"{value:.1f}".removesuffix(".0") if size >= 20 else f"{value:.3g}"

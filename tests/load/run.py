@@ -7,6 +7,7 @@ not be measured. Called by `__main__`.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,9 +23,11 @@ from tests.load import machine
 from tests.load.arguments import Arguments, parse
 from tests.load.bench import Bench
 from tests.load.client import UnpreparedError
+from tests.load.draw import drawing
 from tests.load.firestore import DocumentMissingError
 from tests.load.generating import GeneratorFailedError
 from tests.load.placement import Cores
+from tests.load.proc import busy_seconds, cpu_seconds
 from tests.load.report import keep, table
 from tests.load.results import Row
 from tests.load.rows import latency, limits, p1, p2, p3, p4
@@ -51,6 +54,7 @@ _FAULTS: Final = (
     OSError,
     ValueError,
 )
+_DISTURBED_CORES: Final = 0.1
 FOLDER: Final = ROOT / "build" / "load"
 
 
@@ -74,7 +78,8 @@ async def _run(arguments: Arguments) -> int:
             rows += await _measured(key, measure, bench)
     context: dict[str, Any] = {"at": name, "machine": described, "yardstick_ms": speeds, "runs": arguments.runs}
     path = keep(FOLDER, name, rows, {**context, "seconds": arguments.seconds})
-    print(table(rows), f"\nKept in {path.relative_to(ROOT)}", sep="\n")  # noqa: T201
+    path.with_suffix(".svg").write_text(drawing(rows))
+    print(table(rows), f"\nKept in {path.relative_to(ROOT)}, drawn in {path.with_suffix('.svg').name}", sep="\n")  # noqa: T201
     return 1 if any(row.wrong for row in rows) else 0
 
 
@@ -89,14 +94,23 @@ def _chosen(names: Sequence[str]) -> dict[str, Measure]:
 
 async def _measured(key: str, measure: Measure, bench: Bench) -> list[Row]:
     _say(f"{key} …")
-    began = time.monotonic()
+    began, foreign = time.monotonic(), _foreign_seconds()
     try:
         rows = await measure(bench)
     except _FAULTS as fault:
         _say(f"{key} could not be measured: {fault}")
         return [Row(key.upper(), "", (), wrong=[f"could not be measured: {type(fault).__name__}"])]
-    _say(f"{key} took {time.monotonic() - began:.0f} s")
+    took = time.monotonic() - began
+    disturbed = (_foreign_seconds() - foreign) / took
+    if disturbed > _DISTURBED_CORES:
+        rows[0].note(f"other programs used {disturbed:.1f} cores meanwhile: compare ratios, not figures")
+    _say(f"{key} took {took:.0f} s")
     return rows
+
+
+def _foreign_seconds() -> float:
+    """CPU seconds that this machine has spent on what is not ours."""
+    return busy_seconds() - cpu_seconds([os.getpid()])
 
 
 def _say(text: str) -> None:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.cache.redis.batch import MAX_BATCH_BYTES, MAX_BATCH_CALLS, MAX_WAITING_BYTES, MAX_WAITING_CALLS
-from shared.cache.redis.connection import Connection
+from shared.cache.redis.connection import SILENCE_SECONDS, Connection
 from shared.cache.redis.script import Script
 from tests.contract.cache.cache_subject import connect
 from tests.contract.cache.scripted_redis import OK, ScriptedRedis, array, bulk, scripted_redis
-from tests.contract.cache.waiting import back, unavailable, until
+from tests.contract.cache.waiting import back, soon, unavailable, until
 
 HASTY = 0.05
 """The gateway's deadline, in seconds."""
@@ -288,13 +288,39 @@ async def test_a_connection_lost_in_a_round_trip_fails_it_and_serves_the_rest(
     assert len(server.connections) == 2
 
 
+async def test_a_server_that_falls_silent_is_left_for_a_new_connection(
+    server: ScriptedRedis, hasty: Connection
+) -> None:
+    await unavailable(hasty.get("a"))
+    await server.next()
+    await until(lambda: len(server.connections) == 2, within=SILENCE_SECONDS + 1)
+    await back(hasty.ping, within=1)
+
+
+async def test_a_slow_server_that_goes_on_answering_keeps_its_connection(
+    server: ScriptedRedis, hasty: Connection
+) -> None:
+    loop, commands = asyncio.get_running_loop(), 8
+    calls = [hasty.execute("COMMAND", number) for number in range(commands)]
+    asked = [await server.next() for _ in range(commands)]
+    began = loop.time()
+    for each in asked:  # each reply comes before the patience is over, all of them together long after
+        each.answer(OK)
+        await asyncio.sleep(2 * SILENCE_SECONDS / commands)
+    assert loop.time() - began > SILENCE_SECONDS
+    for call in calls:
+        await unavailable(call)
+    await back(hasty.ping)
+    assert len(server.connections) == 1
+
+
 @pytest.mark.parametrize("noise", [b"?what\r\n", b":1\r\n:2\r\n"], ids=["not RESP", "more than was asked"])
 async def test_noise_costs_the_connection_and_nobody_takes_it_for_an_answer(
     server: ScriptedRedis, connection: Connection, noise: bytes
 ) -> None:
     call = connection.execute("ONE")
     (await server.next()).answer(noise)
-    await unavailable(call)
+    await soon(unavailable(call), within=1)
     call = connection.execute("TWO")
     (await server.next()).answer(OK)
     assert await call == b"OK"

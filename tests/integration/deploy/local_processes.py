@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 async def until(condition: Callable[[], bool], within: float = 20.0) -> None:
     """Return when `condition` holds. Raises TimeoutError."""
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - other processes set no event of ours
+        while not condition():
             await asyncio.sleep(0.02)
 
 
@@ -31,7 +31,7 @@ async def alive(pids: Sequence[int]) -> set[int]:
 async def all_gone(pids: Sequence[int], within: float = 20.0) -> None:
     """Return when none of them runs. Raises TimeoutError."""
     async with asyncio.timeout(within):
-        while await alive(pids):  # noqa: ASYNC110
+        while await alive(pids):
             await asyncio.sleep(0.05)
 
 

@@ -38,6 +38,12 @@ class Run:
         async with asyncio.timeout(START_SECONDS):
             return (await self._stdout.readline()).decode().rstrip("\n")
 
+    async def ready(self) -> str:
+        """The line that says so. Fails with what went wrong instead."""
+        line = await self.line()
+        assert line.startswith("Sluice is ready"), "\n".join(self.errors)
+        return line
+
     async def children(self) -> list[int]:
         """Every process that it has started: guards, backends, services."""
         return list(await children_of(self.process.pid))
@@ -85,7 +91,7 @@ async def running(environ: Mapping[str, str], port: int = 0) -> AsyncIterator[Ru
 
 async def test_it_says_how_to_use_it_and_the_printed_command_runs_a_job(backends: Backends) -> None:
     async with running(backends.environ()) as run:
-        assert await run.line() == f"Sluice is ready at http://127.0.0.1:{run.port}"
+        assert await run.ready() == f"Sluice is ready at http://127.0.0.1:{run.port}"
         assert await run.line() == f"API key of tenant acme: {KEY}"
         command = await run.line()
         assert command.startswith("curl ")
@@ -102,7 +108,7 @@ async def test_it_says_how_to_use_it_and_the_printed_command_runs_a_job(backends
 
 async def test_sigterm_stops_services_in_order_and_leaves_given_backends_alone(backends: Backends) -> None:
     async with running(backends.environ()) as run:
-        await run.line()
+        await run.ready()
         children = await run.children()
 
         run.process.terminate()
@@ -129,7 +135,7 @@ async def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:
 
 async def test_a_second_ctrl_c_does_not_wait_for_a_service_that_hangs(backends: Backends) -> None:
     async with running(backends.environ()) as run:
-        await run.line()
+        await run.ready()
         children = await run.children()
         os.kill(await run.child("services.worker"), signal.SIGSTOP)  # it cannot react to SIGTERM
         began = asyncio.get_running_loop().time()
@@ -145,7 +151,7 @@ async def test_a_second_ctrl_c_does_not_wait_for_a_service_that_hangs(backends: 
 
 async def test_nothing_outlives_a_runner_that_is_killed() -> None:
     async with running({"SLUICE_WORKER_PROCESSES": "2"}) as run:
-        await run.line()
+        await run.ready()
         children = await run.children()
         grandchildren = [pid for child in children for pid in await children_of(child)]
 
@@ -158,7 +164,7 @@ async def test_nothing_outlives_a_runner_that_is_killed() -> None:
 
 async def test_a_dead_service_is_restarted_and_a_dead_backend_ends_the_run() -> None:
     async with running({}) as run:
-        await run.line()
+        await run.ready()
         children = await run.children()
 
         os.kill(await run.child("services.worker"), signal.SIGKILL)

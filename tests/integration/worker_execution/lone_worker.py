@@ -16,7 +16,7 @@ from tests.integration.worker_execution.running import engine, task
 
 async def noise(running: Engine) -> None:
     """Run a handler that prints, and print what came of it."""
-    print(await running.run(task("noise")))
+    sys.stdout.write(f"{await running.run(task('noise'))}\n")
 
 
 async def stuck(running: Engine, folder: Path, handler: str) -> None:

@@ -22,8 +22,8 @@ _numbers = itertools.count(1)
 
 @asynccontextmanager
 async def engine(environ: Mapping[str, str] = os.environ, **settings: Any) -> AsyncIterator[Engine]:
-    """One that has started, with short limits where the settings say nothing else."""
-    chosen = {"handlers": (UNRULY,), "grace_seconds": 0.15, "ping_seconds": 0.2, "unanswered_pings": 4, **settings}
+    """One that has started. Its grace is short, its restarts do not wait."""
+    chosen = {"handlers": (UNRULY,), "grace_seconds": 0.15, **settings}
     running = Engine(ExecutionSettings(**chosen), environ=environ, clock=SystemClock(), chance=lambda: 0.0)
     try:
         await running.start()
@@ -53,7 +53,7 @@ def task(handler: str, text: str | int | Path = "", *, path: Path | str = "", **
 async def until(condition: Callable[[], bool], within: float = 15.0) -> None:
     """Return when `condition` holds. Raises TimeoutError."""
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - other processes set no event of ours
+        while not condition():
             await asyncio.sleep(0.005)
 
 
@@ -64,6 +64,11 @@ def gone(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return state == "Z"
+
+
+def children(pid: int) -> list[int]:
+    """The processes that the main thread of `pid` has started and that were not awaited."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class Lag:

@@ -15,11 +15,13 @@ from services.worker.execution.outcomes import Failed, Lost, Succeeded, TimedOut
 from tests.integration.worker_execution.running import Lag, engine, gone, task, until
 
 GIB = 1_073_741_824
+MAX_LAG = 1.0
+"""Seconds. Far above what a busy machine does to the worker's loop, below what a blocked runner would."""
 
 
 @pytest_asyncio.fixture(scope="module")
 async def running() -> AsyncIterator[Engine]:
-    async with engine(solo_slots=1) as running:
+    async with engine(solo_slots=1, ping_seconds=0.25, unanswered_pings=6) as running:
         yield running
 
 
@@ -40,13 +42,16 @@ async def test_a_handler_that_blocks_the_loop_is_found_and_its_neighbours_finish
         (tmp_path / "go").touch()
         again = await asyncio.gather(*(running.run(task(n, tmp_path / "go", path=tmp_path / n)) for n in names))
         assert again == [Succeeded(b'"waited"')] * 2
-    assert lag.worst < 0.5
+    assert lag.worst < MAX_LAG
 
 
 async def test_a_blocked_loop_does_not_hold_up_a_time_limit(running: Engine, tmp_path: Path) -> None:
     asked = task("spin.loop", path=tmp_path / "begun", timeout_seconds=0.2)
-    async with asyncio.timeout(0.7):  # below what it takes to see that the loop does not turn
+    async with asyncio.timeout(1.4):  # below what it takes to see that the loop does not turn
         assert await running.run(asked) == TimedOut()
+    innocent = await running.run(task("echo.loop"))  # sent to where the other still spins
+    assert isinstance(innocent, Lost)
+    assert not innocent.suspect
 
 
 async def test_a_handler_that_holds_pythons_lock_in_c_is_ended(running: Engine, tmp_path: Path) -> None:
@@ -54,7 +59,7 @@ async def test_a_handler_that_holds_pythons_lock_in_c_is_ended(running: Engine, 
         outcome = await running.run(task("clutch", path=tmp_path / "begun"))
     assert isinstance(outcome, Lost)
     assert outcome.suspect  # nothing else ran there
-    assert lag.worst < 0.5
+    assert lag.worst < MAX_LAG
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ async def test_a_handler_that_holds_pythons_lock_in_c_is_ended(running: Engine, 
         ("exit.process", "exited with status 7"),
         ("crash.loop", "SIGSEGV"),
         ("crash.process", "SIGSEGV"),
-        ("garble", "kind 255"),
+        ("garble", "sent a frame of"),
         ("disconnect", "closed its connection"),
     ],
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.worker.execution.errors import HandlersNotLoaded
-from tests.integration.worker_execution.running import UNRULY, engine
+from services.worker.execution.outcomes import Interrupted, Succeeded
+from tests.integration.worker_execution.running import engine, task
 
 HANDLER = """
 from sluice import Handlers
@@ -28,7 +29,7 @@ async def fault(folder: Path, *paths: str, **settings: float) -> HandlersNotLoad
 
 async def test_the_catalogue_says_what_is_announced() -> None:
     async with engine() as running:
-        loaded = (await running.start())["echo.loop"] if False else running._catalogue["echo.loop"]
+        loaded = running.catalogue["echo.loop"]
         assert running.slots == {"loop": 200, "thread": 16, "process": 2}
     entry = loaded.entry
     assert loaded.run_in == "loop"
@@ -69,8 +70,13 @@ async def test_a_module_that_loads_for_ever_is_given_up(tmp_path: Path) -> None:
     assert "had not loaded the handlers after 1 s" in str(raised)
 
 
-async def test_handlers_that_change_under_a_worker_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(HANDLER)
-    from tests.integration.worker_execution.running import task  # noqa: F401
-
-    assert UNRULY
+async def test_a_runner_that_loads_other_handlers_than_announced_is_refused(tmp_path: Path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text(HANDLER)
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    async with engine(environ=environ, handlers=("mine:handlers",)) as running:
+        module.write_text(HANDLER.replace('"mine"', '"renamed"'))
+        outcome = await running.run(task("mine", alone=True))
+        assert isinstance(outcome, Interrupted)
+        assert "restart the worker" in outcome.cause
+        assert await running.run(task("mine", input=b"3")) == Succeeded(b"3")

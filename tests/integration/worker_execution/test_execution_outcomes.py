@@ -1,4 +1,4 @@
-"""What handlers return and raise, in the loop, in a thread and in a process, is an outcome; so is what they cannot say."""
+"""What handlers return and raise is an outcome: in the loop, in a thread, in a process, and when they cannot say it."""
 
 import asyncio
 import datetime

@@ -3,8 +3,10 @@
 import asyncio
 import ctypes
 import fcntl
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +29,10 @@ class Text:
 
 def begun(input: Text) -> None:
     Path(input.path).touch()
+
+
+def note(input: Text, what: str) -> None:
+    Path(input.text).write_text(what)
 
 
 # What handlers do
@@ -86,7 +92,7 @@ def tell_process(input: Text, job: JobContext) -> str:
 async def tell_early(input: Text, job: JobContext) -> str:
     job.emit("first")
     job.progress(1)
-    await until_file(Path(input.path))
+    await until_there(input.path)
     return "told"
 
 
@@ -97,8 +103,12 @@ def flood(input: Text, job: JobContext) -> str:
     return "flooded"
 
 
-async def until_file(path: Path) -> None:
-    while not path.exists():
+def there(path: str) -> bool:
+    return Path(path).exists()
+
+
+async def until_there(path: str) -> None:
+    while not there(path):
         await asyncio.sleep(0.005)
 
 
@@ -106,14 +116,14 @@ async def until_file(path: Path) -> None:
 async def wait_loop(input: Text) -> str:
     """Waits for the file `text`."""
     begun(input)
-    await until_file(Path(input.text))
+    await until_there(input.text)
     return "waited"
 
 
 @handlers.on("wait.thread", run_in="thread")
 def wait_thread(input: Text) -> str:
     begun(input)
-    while not Path(input.text).exists():
+    while not there(input.text):
         time.sleep(0.005)
     return "waited"
 
@@ -121,7 +131,7 @@ def wait_thread(input: Text) -> str:
 @handlers.on("wait.process", run_in="process")
 def wait_process(input: Text) -> str:
     begun(input)
-    while not Path(input.text).exists():
+    while not there(input.text):
         time.sleep(0.005)
     return str(os.getpid())
 
@@ -183,19 +193,24 @@ RAISED: dict[str, Any] = {
 }
 
 
+def raised(input: Text) -> BaseException:
+    error: BaseException = RAISED[input.text]()
+    return error
+
+
 @handlers.on("raise.loop")
 async def raise_loop(input: Text) -> None:
-    raise RAISED[input.text]()
+    raise raised(input)
 
 
 @handlers.on("raise.thread", run_in="thread")
 def raise_thread(input: Text) -> None:
-    raise RAISED[input.text]()
+    raise raised(input)
 
 
 @handlers.on("raise.process", run_in="process")
 def raise_process(input: Text) -> None:
-    raise RAISED[input.text]()
+    raise raised(input)
 
 
 @handlers.on("stray")
@@ -275,7 +290,7 @@ async def heed_loop(input: Text, job: JobContext) -> None:
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
-        Path(input.text).write_text(f"cancelled: {job.cancelled}")
+        note(input, f"cancelled: {job.cancelled}")
         raise
 
 
@@ -283,7 +298,7 @@ async def heed_loop(input: Text, job: JobContext) -> None:
 async def deaf_loop(input: Text) -> str:
     """Does not let itself be cancelled, and returns when the file `text` is there."""
     begun(input)
-    while not Path(input.text).exists():
+    while not there(input.text):
         try:
             await asyncio.sleep(0.005)
         except asyncio.CancelledError:
@@ -329,9 +344,8 @@ def hog(input: Text) -> int:
 
 
 def _own_socket() -> int:
-    """The descriptor of the runner's connection, found as only malice or accident would."""
-    names = {int(name): os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if int(name) > 2}
-    return min(fd for fd, name in names.items() if name.startswith("socket:"))
+    """The descriptor of the runner's connection, found as only malice would."""
+    return int(json.loads(Path("/proc/self/cmdline").read_bytes().split(b"\0")[3])["socket_fd"])
 
 
 @handlers.on("garble", run_in="thread")
@@ -342,7 +356,7 @@ def garble(input: Text) -> None:
 
 @handlers.on("disconnect", run_in="thread")
 def disconnect(input: Text) -> None:
-    os.closerange(3, 1_000)
+    socket.socket(fileno=os.dup(_own_socket())).shutdown(socket.SHUT_RDWR)
     threading.Event().wait(60)
 
 
@@ -352,34 +366,34 @@ def fork_process(input: Text) -> None:
     pid = os.fork()
     if pid == 0:
         time.sleep(60)
-    Path(input.text).write_text(str(pid))
+    note(input, str(pid))
     os._exit(1)
 
 
 @handlers.on("spawn.process", run_in="process")
 def spawn_process(input: Text) -> None:
     child = subprocess.Popen(["sleep", "60"])
-    Path(input.text).write_text(f"{os.getpid()} {child.pid}")
+    note(input, f"{os.getpid()} {child.pid}")
     begun(input)
     child.wait()
 
 
 @handlers.on("surroundings", run_in="process")
 def surroundings(input: Text) -> dict[str, Any]:
-    open_fds = []
+    kept_by_programs = []
     for fd in range(3, 256):
         try:
             flags = fcntl.fcntl(fd, fcntl.F_GETFD)
         except OSError:
             continue
-        open_fds.append([os.readlink(f"/proc/self/fd/{fd}"), bool(flags & fcntl.FD_CLOEXEC)])
+        kept_by_programs += [fd] if not flags & fcntl.FD_CLOEXEC else []
     child = subprocess.Popen(["sleep", "60"])
     child.terminate()
     return {
         "environ": dict(os.environ),
         "session": os.getsid(0) == os.getpid(),
         "stdin": os.read(0, 1).decode(),
-        "fds": open_fds,
+        "kept_by_programs": kept_by_programs,
         "terminated": child.wait(timeout=5) == -signal.SIGTERM,
         "pid": os.getpid(),
     }

@@ -1,6 +1,6 @@
 """Passes single messages through the Pub/Sub emulator by its bare gRPC methods: the broker's own share of a job's way.
 
-From the call that publishes to the message in hand, with as many pulls outstanding as a worker keeps.
+From the call that publishes to the message in hand, with as many pulls listening as a worker keeps, as far out of step.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 _PROJECT: Final = "projects/sluice-load"
 _CALL_SECONDS: Final = 10.0
-_PULL_SECONDS: Final = 30.0
+_PULL_SECONDS: Final = 3.0
 
 
 class Bare:
     """An async context manager: a topic and a subscription of its own, with pulls that run all the time."""
 
-    def __init__(self, address: str, pulls: int) -> None:
+    def __init__(self, address: str, *, pulls: int, step_seconds: float) -> None:
         host, _, port = address.rpartition(":")
         Address(host, int(port))  # refuses what is not this machine
         self._channel = grpc.aio.insecure_channel(address)
         name = f"probe-{os.getpid()}-{os.urandom(4).hex()}"
         self._topic, self._subscription = f"{_PROJECT}/topics/{name}", f"{_PROJECT}/subscriptions/{name}"
-        self._pulls = pulls
+        self._pulls, self._step_seconds, self._next_pull = pulls, step_seconds, 0.0
         self._pulling: list[asyncio.Task[None]] = []
         self._arrived: dict[bytes, asyncio.Future[float]] = {}
 
@@ -67,9 +67,17 @@ class Bare:
     async def _pull(self) -> None:
         request = types.PullRequest(subscription=self._subscription, max_messages=100)
         while True:
+            await asyncio.sleep(self._until_my_turn())
             with contextlib.suppress(grpc.aio.AioRpcError):  # an idle pull ends by its deadline
                 pulled = await self._call("Subscriber/Pull", request, types.PullResponse, _PULL_SECONDS)
                 await self._take(pulled.received_messages)
+
+    def _until_my_turn(self) -> float:
+        """Seconds until a pull may begin so that no two begin within a step."""
+        now = time.perf_counter()
+        turn = max(now, self._next_pull)
+        self._next_pull = turn + self._step_seconds
+        return turn - now
 
     async def _take(self, received: Any) -> None:
         now = time.perf_counter()

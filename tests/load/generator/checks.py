@@ -33,10 +33,10 @@ class Exact:
 
 
 class Accepted:
-    """Status 202 and an id that no other answer had. `ids` keeps them, in the order of the answers."""
+    """Status 202 and an id that no other answer had. `ids` says which exchange each one answered."""
 
     def __init__(self) -> None:
-        self.ids: dict[bytes, None] = {}
+        self.ids: dict[bytes, int] = {}
 
     def wrong(self, index: int, status: int, body: bytes) -> str:
         id = body[_ID]
@@ -44,7 +44,7 @@ class Accepted:
             return f"status {status}, {shown(body)} instead of an accepted job"
         if id in self.ids:
             return f"{id.decode()} was given twice"
-        self.ids[id] = None
+        self.ids[id] = index
         return ""
 
 

@@ -46,7 +46,7 @@ class ClosedLoop:
         for caller in callers:
             caller.close()
         if isinstance(self._checker, Accepted):
-            self.tally.ids = [id.decode() for id in self._checker.ids]
+            self.tally.ids = {id.decode(): index for id, index in self._checker.ids.items()}
         return self.tally
 
     async def _measure(self) -> None:
@@ -71,6 +71,7 @@ class ClosedLoop:
 
     def count(self, index: int, status: int, body: bytes, sent_at: int, now: int) -> None:
         """An answer came."""
+        self.tally.ended += 1
         wrong = self._checker.wrong(index, status, body)
         if wrong:
             self.tally.fault(wrong)

@@ -53,14 +53,14 @@ class OpenLoop:
         began, every = time.perf_counter_ns(), 1e9 / self._plan.rate
         for number in range(round(self._plan.rate * self._plan.seconds)):
             due = began + round(number * every)
-            while time.perf_counter_ns() < due:  # noqa: ASYNC110 (spins: see above)
+            while time.perf_counter_ns() < due:
                 await asyncio.sleep(0)
             self._due(due)
 
     async def _settle(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE_SECONDS):
-                while self._under_way or self._late:  # noqa: ASYNC110 (an event would cost something an answer)
+                while self._under_way or self._late:
                     await asyncio.sleep(0.01)
         if self._under_way or self._late:
             self.tally.fault(f"{self._under_way + len(self._late)} requests were not answered")

@@ -79,7 +79,7 @@ class Single:
     """One no-op job at a time, POST with `Prefer: wait`, and beside it one bare message at a time through the broker.
 
     Both pause for a random moment in between: the emulator delivers in beats, and a loop would fall into step with it.
-    pubsub: host:port of the emulator. pulls: how many are kept outstanding, as a worker does.
+    pubsub: host:port of the emulator. pulls, step_seconds: how many listen there, and how far out of step they begin.
     """
 
     mode: ClassVar[str] = "single"
@@ -91,20 +91,23 @@ class Single:
     pause_seconds: float
     pubsub: str
     pulls: int
+    step_seconds: float
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Waiters:
-    """Holds one waiting GET a job until all jobs are seen to be terminal."""
+    """Holds one waiting GET a job until all jobs are seen to be terminal.
+
+    outputs: the JSON that each job, by its id, must come back with.
+    """
 
     mode: ClassVar[str] = "waiters"
     host: str
     port: int
     source: str
     tokens: list[str]
-    ids: list[str]
-    output: str
+    outputs: dict[str, str]
     wait_seconds: int
     seconds: float
 
@@ -130,10 +133,12 @@ def decode(data: dict[str, Any]) -> Plan:
 class Tally:
     """What came of a plan.
 
-    answered: within the counted time. elapsed: the seconds that were counted. ended: jobs, over all of the time.
+    answered: rightly, within the counted time. elapsed: the seconds that were counted.
+    ended: requests or jobs that came to an end over all of the time, to divide costs by.
     wrong: answers that were not what they must be, over all of the time; some described in `faults`.
     cpu_seconds: of the generator itself within the counted time, to tell whether it was the limit.
-    ids: of accepted jobs. moments: microseconds since the epoch at which the answer for each id was there.
+    ids: of accepted jobs, with the exchange that each one answered.
+    moments: microseconds since the epoch at which the answer for each id was there.
     """
 
     answered: int = 0
@@ -145,7 +150,7 @@ class Tally:
     cpu_seconds: float = 0.0
     ended: int = 0
     asked_again: int = 0
-    ids: list[str] = field(default_factory=list)
+    ids: dict[str, int] = field(default_factory=dict)
     moments: dict[str, int] = field(default_factory=dict)
 
     @property

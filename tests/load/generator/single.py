@@ -27,7 +27,7 @@ _WARM: Final = 5  # jobs, and messages, that are not counted
 async def run_single(plan: Single) -> Tally:
     """`latencies`: of jobs, from the request's first byte to the answer's last. `others`: of bare messages."""
     rng, tally = random.Random(plan.seed), Tally()
-    async with Bare(plan.pubsub, plan.pulls) as broker:
+    async with Bare(plan.pubsub, pulls=plan.pulls, step_seconds=plan.step_seconds) as broker:
         client = await connect(Exchanges, Address(plan.host, plan.port))
         async with asyncio.TaskGroup() as group:
             group.create_task(_jobs(plan, client, tally, rng))

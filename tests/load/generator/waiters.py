@@ -6,6 +6,7 @@ Says "waiting" once every request is sent; the harness then looks at what they c
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -29,15 +30,16 @@ class Crowd:
 
     def __init__(self, plan: Waiters) -> None:
         self._plan = plan
-        self._output = orjson.loads(plan.output)
-        self._left = len(plan.ids)
+        self._outputs = {id: orjson.loads(output) for id, output in plan.outputs.items()}
+        self._left = len(plan.outputs)
         self._over = asyncio.Event()
         self.tally = Tally()
 
     async def run(self, waiting: Callable[[], None]) -> Tally:
         """`waiting` is called when every request has been sent. Raises OSError when a connection cannot be made."""
         gate = asyncio.Semaphore(_CONNECTING)
-        waiters = await asyncio.gather(*(self._start(number, gate) for number in range(len(self._plan.ids))))
+        tokens = itertools.cycle(self._plan.tokens)
+        waiters = await asyncio.gather(*(self._start(id, next(tokens), gate) for id in self._plan.outputs))
         waiting()
         began, cpu = time.perf_counter(), time.process_time()
         try:
@@ -50,13 +52,11 @@ class Crowd:
             waiter.close()
         return self.tally
 
-    async def _start(self, number: int, gate: asyncio.Semaphore) -> _Waiter:
+    async def _start(self, id: str, token: str, gate: asyncio.Semaphore) -> _Waiter:
         plan = self._plan
         async with gate:
-            waiter = await connect(
-                lambda: _Waiter(self, plan.ids[number]), Address(plan.host, plan.port), source=plan.source
-            )
-        waiter.ask(plan.tokens[number % len(plan.tokens)], plan.wait_seconds)
+            waiter = await connect(lambda: _Waiter(self, id), Address(plan.host, plan.port), source=plan.source)
+        waiter.ask(token, plan.wait_seconds)
         return waiter
 
     def settled(self) -> None:
@@ -71,7 +71,7 @@ class Crowd:
         if job["id"] == id and job["status"] in _UNFINISHED:
             self.tally.asked_again += 1
             return False
-        if (job["id"], job["status"], job["output"]) == (id, "succeeded", self._output):
+        if (job["id"], job["status"], job["output"]) == (id, "succeeded", self._outputs[id]):
             self.tally.answered += 1
         else:
             self.tally.fault(f"who waited for {id} got {shown(body)}")

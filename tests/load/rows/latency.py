@@ -2,7 +2,7 @@
 
 P6 is the whole way of a no-op job, POST with `Prefer: wait`, as its client sees it. Its own share is that without the
 broker's: the difference between the medians of jobs and of bare messages, which pass through the same emulator in the
-same seconds with as many pulls outstanding. P5 is the last part of it: from the moment that Firestore took the finish.
+same seconds and are pulled as the worker pulls. P5 is the end of it: from the moment that Firestore took the finish.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 _JOBS_PER_S: Final = 11  # what one job at a time comes to, with its pauses
 _LENGTHS: Final = 3  # as long as three of the other rows' measurements: there are few samples a second
 _PAUSE_SECONDS: Final = 0.1  # at most; longer than the emulator's beat
-PULLS: Final = 2
-"""Outstanding in the bare subscription."""
+# What the worker's consumer does on each lane (`shared.messaging.consumer`).
+_PULLS: Final = 4
+_STEP_SECONDS: Final = 0.0125
 
 P5: Final = (
     Quantity("p50_ms", "finish in Firestore to the waiting client, p50", "ms", at_most(3)),
@@ -55,7 +56,8 @@ async def _run(bench: Bench, told: Row, whole: Row, system: System, number: int)
         count=count,
         pause_seconds=_PAUSE_SECONDS,
         pubsub=system.backends.pubsub.address,
-        pulls=PULLS,
+        pulls=_PULLS,
+        step_seconds=_STEP_SECONDS,
         seed=number,
     )
     tally = await bench.load(plan, count / _JOBS_PER_S, apart=False)

@@ -39,7 +39,7 @@ async def measure(bench: Bench) -> list[Row]:
     return [row]
 
 
-def orders(keys: list[str]) -> list[Exchange]:
+def _orders(keys: list[str]) -> list[Exchange]:
     """A request that submits a no-op job, for each key."""
     body = orjson.dumps({"handler": NO_OP, "input": {"text": "x" * 64}})
     return [Exchange(post("/v1/jobs", body, key).decode()) for key in keys]
@@ -49,7 +49,7 @@ async def _run(bench: Bench, row: Row, system: System) -> None:
     seconds, address = bench.arguments.seconds, gateway(system).address
     used = meter(system)
     plan = Closed(
-        address.host, address.port, orders(tokens(system)), CONNECTIONS, WARM_SECONDS, seconds, check="accepted"
+        address.host, address.port, _orders(tokens(system)), CONNECTIONS, WARM_SECONDS, seconds, check="accepted"
     )
     tally = await bench.load(plan, WARM_SECONDS + seconds)
     cpu, thousands = used.read(), max(len(tally.ids), 1) / 1_000
@@ -57,7 +57,7 @@ async def _run(bench: Bench, row: Row, system: System) -> None:
     row.add({"accepted_per_s": tally.rate})
     row.add({"p50_ms": tally.latencies.percentile(50) / 1e3, "p99_ms": tally.latencies.percentile(99) / 1e3})
     row.add({"gateway_cpu": cpu["gateway"] / thousands, "broker_cpu": cpu.get("pubsub", 0.0) / thousands})
-    sample = tally.ids[:: max(len(tally.ids) // _SAMPLED, 1)]
+    sample = list(tally.ids)[:: max(len(tally.ids) // _SAMPLED, 1)]
     row.wrong += [
         f"an accepted job is said to be {each}" for each in await statuses(system, sample) if each != "queued"
     ]

@@ -1,8 +1,9 @@
 """P4: many clients that wait, each for a job of its own, while nothing and then everything happens.
 
 The worker is stopped, the jobs are accepted, the waiters come; what they cost is read while all are held. Then the
-worker starts: jobs finish one after another as fast as the machine goes, and each answer is held against the moment
-that Firestore took its job's finish. A wait ends after 60 s at most, so with very many waiters some ask again.
+worker starts. The jobs sleep for so long that all are done in about 15 s, one after another, unless there are more than
+the machine can end in that time. Each answer is held against the moment that Firestore took its job's finish. A wait
+ends after 60 s at most, so with very many waiters some ask again.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from deploy.local.steps import together
-from tests.load.bench import NO_OP, gateway, meter, tokens
+from tests.load.bench import NO_OP, SLEEP, gateway, meter, tokens
 from tests.load.client import until_held
 from tests.load.firestore import finished_at, lags
 from tests.load.generating import Generator, generator
-from tests.load.generator.plans import Closed, Jobs, Tally, Waiters
+from tests.load.generator.http1 import post
+from tests.load.generator.plans import Closed, Exchange, Jobs, Tally, Waiters
 from tests.load.proc import resident_bytes
 from tests.load.results import Quantity, Row, at_least, at_most
-from tests.load.rows.p2 import CONNECTIONS, orders
+from tests.load.rows.p2 import CONNECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from deploy.local.system import System
     from tests.load.bench import Bench
@@ -33,7 +37,9 @@ _WATCHED_SECONDS: Final = 15.0  # longer than the gateways' 12 s between two loo
 _A_CLIENT: Final = 12_500  # waiters of one client process, for its descriptors and its source address' ports
 _WARM_SECONDS: Final = 2.0
 _SLOWEST_JOBS_PER_S: Final = 250
-_OUTPUT: Final = '{"text": "' + "x" * 64 + '"}'
+_AT_ONCE: Final = 200  # jobs that the worker runs side by side
+_DONE_SECONDS: Final = 15.0
+_NAPS: Final = 32  # of different lengths; as many as divide the keys
 
 
 def _quantities(waiters: int) -> tuple[Quantity, ...]:
@@ -54,9 +60,10 @@ async def measure(bench: Bench) -> list[Row]:
     waiters, gateways = bench.arguments.waiters, bench.arguments.gateways
     row = Row("P4", "Waiters", _quantities(waiters))
     row.note(f"{waiters:,} waiters over {gateways} gateway processes; no cores are set apart")
+    environ = {"SLUICE_CONCURRENCY": str(_AT_ONCE)}
     for number in range(bench.arguments.runs):
         # A new system each time: memory that an earlier crowd left behind would be filled without being counted.
-        async with bench.system(f"p4-{number + 1}", gateways=gateways) as system:
+        async with bench.system(f"p4-{number + 1}", gateways=gateways, environ=environ) as system:
             await _Scene(bench, row, system, number).play()
     return [row]
 
@@ -72,15 +79,15 @@ class _Scene:
         gateways = [process.pid for process in self.system.services["gateway"]]
         await self._warm_up()
         await together(worker.stop() for worker in self.system.services["worker"])
-        ids = await self._submit()
+        outputs = await self._submit()
         before = resident_bytes(gateways)
         async with AsyncExitStack() as stack:
-            clients = await self._gather(stack, ids)
-            await until_held(self.system, len(ids))
-            self.row.add({"kib_each": (resident_bytes(gateways) - before) / len(ids) / 1_024})
+            clients = await self._gather(stack, outputs)
+            await until_held(self.system, len(outputs))
+            self.row.add({"kib_each": (resident_bytes(gateways) - before) / len(outputs) / 1_024})
             await self._watch()
             await together(worker.start() for worker in self.system.services["worker"])
-            within = _longest(len(ids))
+            within = _longest(len(outputs))
             tallies = await asyncio.gather(*(client.result(within) for client in clients))
         await self._judge(tallies)
 
@@ -90,29 +97,34 @@ class _Scene:
         plan = Jobs(address.host, address.port, tokens(self.system), NO_OP, CONNECTIONS, 0, _WARM_SECONDS)
         self.row.wrong += (await self.bench.load(plan, _WARM_SECONDS, apart=False)).faults
 
-    async def _submit(self) -> list[str]:
+    async def _submit(self) -> dict[str, str]:
+        """Jobs for all waiters, with what each must come back with."""
         address, count = gateway(self.system).address, self.bench.arguments.waiters
         seconds = 10 + count / _SLOWEST_JOBS_PER_S
-        exchanges = orders(tokens(self.system))
+        naps = _naps(count)
+        exchanges = [
+            Exchange(_order(naps[number % len(naps)], key).decode()) for number, key in enumerate(tokens(self.system))
+        ]
         plan = Closed(address.host, address.port, exchanges, CONNECTIONS, 0, seconds, check="accepted", count=count)
         tally = await self.bench.load(plan, seconds, apart=False)
         self.row.wrong += tally.faults
-        return tally.ids
+        return {id: f'{{"slept": {naps[index % len(naps)]}}}' for id, index in tally.ids.items()}
 
-    async def _gather(self, stack: AsyncExitStack, ids: Sequence[str]) -> list[Generator]:
+    async def _gather(self, stack: AsyncExitStack, outputs: Mapping[str, str]) -> list[Generator]:
         """Client processes, each with its share of the waiters, all requests sent."""
         cores = self.bench.cores.measured | self.bench.cores.others
-        shares = [ids[start : start + _A_CLIENT] for start in range(0, len(ids), _A_CLIENT)]
+        items = list(outputs.items())
+        shares = [dict(items[start : start + _A_CLIENT]) for start in range(0, len(items), _A_CLIENT)]
         clients = [await stack.enter_async_context(generator(self.bench.guard, cores)) for _ in shares]
         for place, (client, share) in enumerate(zip(clients, shares, strict=True), start=1):
             await client.start(self._plan(share, f"127.0.{self.number + 1}.{place}"))
         await asyncio.gather(*(client.expect("waiting", 60) for client in clients))
         return clients
 
-    def _plan(self, ids: Sequence[str], source: str) -> Waiters:
+    def _plan(self, outputs: dict[str, str], source: str) -> Waiters:
         address, keys = gateway(self.system).address, tokens(self.system)
         seconds = _longest(self.bench.arguments.waiters)
-        return Waiters(address.host, address.port, source, keys, list(ids), _OUTPUT, _WAIT_SECONDS, seconds)
+        return Waiters(address.host, address.port, source, keys, outputs, _WAIT_SECONDS, seconds)
 
     async def _watch(self) -> None:
         used = meter(self.system)
@@ -140,3 +152,13 @@ class _Scene:
 
 def _longest(waiters: int) -> float:
     return _WATCHED_SECONDS + 90 + waiters / _SLOWEST_JOBS_PER_S
+
+
+def _naps(waiters: int) -> list[float]:
+    """Seconds to sleep, spread by half around their mean, so that jobs begun together do not end together."""
+    mean = _AT_ONCE * _DONE_SECONDS / waiters
+    return [round(mean * (0.5 + place / _NAPS), 4) for place in range(_NAPS)]
+
+
+def _order(nap: float, key: str) -> bytes:
+    return post("/v1/jobs", orjson.dumps({"handler": SLEEP, "input": {"seconds": nap}}), key)
