@@ -42,14 +42,14 @@ def test_any_changed_character_is_refused(place: int, letter: str) -> None:
 @pytest.mark.parametrize(
     "mangle",
     [
-        lambda id: id.upper(),
-        lambda id: id + "0",
-        lambda id: id[:-1],
-        lambda id: "bat" + id[3:],
-        lambda id: id.replace("job_", "job-"),
-        lambda id: id + "\n",
-        lambda id: "",
-        lambda id: "job_" + "٣" * 40,  # digits, but not ours
+        lambda text: text.upper(),
+        lambda text: text + "0",
+        lambda text: text[:-1],
+        lambda text: "bat" + text[3:],
+        lambda text: text.replace("job_", "job-"),
+        lambda text: text + "\n",
+        lambda text: "",
+        lambda text: "job_" + "٣" * 40,  # digits, but not ours
     ],
 )
 def test_other_spellings_are_refused(mangle) -> None:  # type: ignore[no-untyped-def]
