@@ -108,15 +108,18 @@ def _stopped_by_signals(system: System) -> Iterator[asyncio.Event]:
 
 @contextmanager
 def _log_folder(cache: Path, port: int) -> Iterator[Path]:
-    """`run`, or `run-<port>` while another runner of this clone writes to `run`."""
+    """`run`, or `run-<port>` while another runner of this clone writes to `run`; without the logs of earlier runs."""
     cache.mkdir(exist_ok=True)
     with (cache / "run.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield cache / f"run-{port}"
+            folder = cache / f"run-{port}"
         else:
-            yield cache / "run"
+            folder = cache / "run"
+        for old in folder.glob("*.log*"):
+            old.unlink()
+        yield folder
 
 
 def _announce(url: str, keys: tuple[DevKey, ...]) -> None:

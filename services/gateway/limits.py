@@ -35,17 +35,23 @@ async def read_body(request: web.Request, *, max_bytes: int, seconds: float) -> 
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
     try:
-        async with asyncio.timeout(seconds):
-            body = await request.read()
-    except TimeoutError:
-        raise Problem(
-            REQUEST_TIMEOUT, f"The body took longer than {seconds:g} s.", headers={"Connection": "close"}
-        ) from None
+        body = await (request.read() if request.content.is_eof() else _within(seconds, request))
     except HTTPRequestEntityTooLarge:
         raise _too_large(max_bytes) from None
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     return body
+
+
+async def _within(seconds: float, request: web.Request) -> bytes:
+    """The body of a sender that has not sent all of it yet."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(
+            REQUEST_TIMEOUT, f"The body took longer than {seconds:g} s.", headers={"Connection": "close"}
+        ) from None
 
 
 def parse_json(body: bytes) -> Any:
