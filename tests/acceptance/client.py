@@ -48,8 +48,9 @@ class ApiClient:
 
     async def over(self, id: str) -> Json:
         """Wait until the job is terminal, at most three minutes."""
+        job: Json = {}
         for _ in range(6):
-            job: Json = (await self.get(id, wait=30)).json
+            job = (await self.get(id, wait=30)).json
             if job["status"] not in {"queued", "running", "scheduled"}:
                 return job
         raise AssertionError(f"{id} is still {job['status']}")

@@ -87,7 +87,8 @@ async def test_reading_answers_with_an_entity_tag_and_304(api: ApiClient) -> Non
 
 async def test_a_conditional_wait_answers_on_any_change(api: ApiClient) -> None:
     job = (await api.submit("debug.sleep", {"seconds": 2})).json
-    seen, etag = [], '"0"'
+    seen: list[str] = []
+    etag = '"0"'
     while not seen or seen[-1] not in {"succeeded", "failed"}:
         answer = await api.get(job["id"], wait=20, etag=etag)
         assert answer.status == 200
