@@ -3,3 +3,9 @@
 `make run` uses it through `__main__`; the acceptance, chaos and load tests use `backends.Backends` and
 `system.System` directly, so that what the tests exercise is what a newcomer starts.
 """
+
+import os
+
+# Starting a process forks, and gRPC's own handlers around a fork abort the child where the parent has calls under way,
+# as tests do. It reads this when it is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

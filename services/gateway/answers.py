@@ -1,6 +1,7 @@
 """A job's state as an HTTP answer: the bytes as they are, with the headers that say how to go on. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import web
@@ -9,6 +10,14 @@ from services.gateway.headers import entity_tag, known_order
 from shared.models.public import Snapshot
 
 POLL_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A job that will happen, or is over: its state, and the headers that say how the request came by it."""
+
+    state: Snapshot
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def job_answer(

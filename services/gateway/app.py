@@ -10,22 +10,32 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from services.gateway.aside import Aside
 from services.gateway.auth import Authenticator
 from services.gateway.edge import Edge, RequestIds
 from services.gateway.finished import Finished
 from services.gateway.handlers import Handlers
 from services.gateway.hot import HotLane
+from services.gateway.idempotency import Idempotency
 from services.gateway.jobs import Jobs
-from services.gateway.routes import mount, table
+from services.gateway.patience import Patience
+from services.gateway.posting import Posting
+from services.gateway.rates import Limiter
+from services.gateway.routes import Door, mount, table
 from services.gateway.server import serving
 from services.gateway.settings import Settings
+from services.gateway.sharing import Sharing
+from services.gateway.shedding import Lateness
 from services.gateway.status import Statuses
 from services.gateway.submit import Submitter
 from services.gateway.waiting import Waiting
 from shared.cache.redis.address import Address
 from shared.cache.redis.connection import Connection
+from shared.cache.redis.flights import RedisFlights
+from shared.cache.redis.rates import RedisRates
+from shared.cache.redis.replays import RedisReplays
 from shared.cache.redis.snapshots import RedisSnapshots
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.ids import IdKeys, Ids
 from shared.lifecycle import Check, Runtime, Service, running
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
@@ -33,10 +43,11 @@ from shared.models.job import Retention
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
+    FirestoreIdempotency,
     FirestoreJobs,
     FirestoreKeys,
 )
-from shared.telemetry.metrics import HTTP_HELD
+from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD
 
 CLOSE_SECONDS = 1.0
 
@@ -51,43 +62,110 @@ class _Adapters:
     redis: Connection
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What tells the state of jobs."""
+
+    clock: Clock
+    ids: Ids
+    cache: RedisSnapshots
+    finished: Finished
+    store: FirestoreJobs
+    statuses: Statuses
+    waiting: Waiting
+
+
 @asynccontextmanager
 async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     async with _connected(settings) as adapters:
-        clock, ids = SystemClock(), Ids(IdKeys.parse(settings.id_keys.reveal()))
-        cache, finished = RedisSnapshots(adapters.redis), Finished(settings.finished_bytes)
-        retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
-        store = FirestoreJobs(adapters.database, retention)
+        reading = _reading(settings, adapters)
+        waiting, statuses, clock = reading.waiting, reading.statuses, reading.clock
         authenticator = Authenticator(FirestoreKeys(adapters.database), clock)
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
-        statuses = Statuses(
-            settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock
-        )
-        waiting = Waiting(
-            settings, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=random.random
-        )
-        submitter = Submitter(
-            settings,
-            ids=ids,
-            handlers=handlers,
-            publisher=adapters.publisher,
-            schedules=store,
-            clock=clock,
-        )
-        jobs = Jobs(settings, submitter=submitter, statuses=statuses, waiting=waiting, teller=cache, clock=clock)
         runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.held)
-        edge = Edge(runtime, RequestIds())
+        lateness, patience = Lateness(reading.clock), Patience(settings.head_seconds, reading.clock)
+        limiter = Limiter(settings, RedisRates(adapters.redis), reading.clock)
+        edge = Edge(runtime, RequestIds(), lateness)
         app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)
-        mount(app, table(jobs), authenticator, runtime.readiness)
-        following = (waiting.listen(), waiting.recheck(), handlers.follow(settings.catalogue_seconds))
-        hot = HotLane(authenticator, statuses, edge)
-        async with aclosing(jobs), running(*following), serving(settings, app, edge, hot) as server:
+        following = (
+            waiting.listen(),
+            waiting.recheck(),
+            handlers.follow(settings.catalogue_seconds),
+            lateness.measure(),
+            patience.sweep(),
+        )
+        hot = HotLane(authenticator, limiter, statuses, edge)
+        async with _posting(settings, runtime, adapters, reading, handlers) as posting, running(*following):
+            mount(
+                app,
+                table(posting, Jobs(statuses=statuses, waiting=waiting)),
+                Door(authenticator, limiter),
+                runtime.readiness,
+            )
+            async with serving(settings, app, edge, hot, patience) as server:
 
-            async def stop_taking() -> None:
-                waiting.release_all()
-                await server.stop_listening()
+                async def stop_taking() -> None:
+                    waiting.release_all()
+                    await server.stop_listening()
 
-            yield Service(_checks(adapters), stop_taking, server.finish)
+                yield Service(_checks(adapters), stop_taking, server.finish)
+
+
+def _reading(settings: Settings, adapters: _Adapters) -> _Reading:
+    clock, ids = SystemClock(), Ids(IdKeys.parse(settings.id_keys.reveal()))
+    cache, finished = RedisSnapshots(adapters.redis), Finished(settings.finished_bytes)
+    retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
+    store = FirestoreJobs(adapters.database, retention)
+    statuses = Statuses(
+        settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock
+    )
+    waiting = Waiting(settings, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=random.random)
+    return _Reading(clock, ids, cache, finished, store, statuses, waiting)
+
+
+@asynccontextmanager
+async def _posting(
+    settings: Settings, runtime: Runtime, adapters: _Adapters, reading: _Reading, handlers: Handlers
+) -> AsyncIterator[Posting]:
+    """Ends when all that was being accepted is, and told."""
+    submitter = Submitter(
+        settings,
+        ids=reading.ids,
+        handlers=handlers,
+        publisher=adapters.publisher,
+        schedules=reading.store,
+        clock=reading.clock,
+    )
+    aside = Aside()
+    sharing = Sharing(
+        flights=RedisFlights(adapters.redis),
+        submitter=submitter,
+        statuses=reading.statuses,
+        finished=reading.finished,
+        teller=reading.cache,
+        aside=aside,
+        answers=runtime.metrics.counter(CACHE_ANSWERS),
+        clock=reading.clock,
+    )
+    idempotency = Idempotency(
+        settings,
+        requests=FirestoreIdempotency(adapters.database),
+        replays=RedisReplays(adapters.redis),
+        aside=aside,
+        clock=reading.clock,
+    )
+    async with aclosing(aside), aclosing(sharing):
+        yield Posting(
+            settings,
+            submitter=submitter,
+            sharing=sharing,
+            idempotency=idempotency,
+            statuses=reading.statuses,
+            waiting=reading.waiting,
+            teller=reading.cache,
+            aside=aside,
+            clock=reading.clock,
+        )
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import Counter, Histogram
 
 from services.gateway.problems import INTERNAL, METHOD_NOT_ALLOWED, TOO_LARGE, Problem, not_found, unavailable
+from services.gateway.shedding import Lateness
 from shared.errors import Overloaded, Unavailable
 from shared.lifecycle import Runtime
 from shared.telemetry.metrics import HTTP_DURATION, HTTP_REQUESTS
@@ -41,9 +42,10 @@ class RequestIds:
 
 
 class Edge:
-    def __init__(self, runtime: Runtime, request_ids: RequestIds) -> None:
+    def __init__(self, runtime: Runtime, request_ids: RequestIds, lateness: Lateness) -> None:
         self._traces: Traces = runtime.traces
         self._ids = request_ids
+        self._lateness = lateness
         self._requests: Counter = runtime.metrics.counter(HTTP_REQUESTS)
         self._duration: Histogram = runtime.metrics.histogram(HTTP_DURATION)
         self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
@@ -107,6 +109,9 @@ class Edge:
         return response
 
     async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+        too_late = self._lateness.refuse(request)
+        if too_late is not None:
+            return too_late.response(request_id)
         try:
             return await handler(request)
         except Problem as problem:

@@ -1,10 +1,13 @@
-"""The request headers that change an answer: `Prefer`, `If-None-Match`. Pure."""
+"""The request headers that change an answer: `Prefer`, `If-None-Match`, `Idempotency-Key`. Pure."""
 
 import re
 from collections.abc import Sequence
 
+from services.gateway.problems import INVALID_REQUEST, Problem
+
 MAX_WAIT_SECONDS = 60
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE | re.ASCII)
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -15,6 +18,15 @@ def wait_seconds(prefer: Sequence[str]) -> int | None:
     """
     match = _WAIT.search(",".join(prefer))
     return match and max(1, min(MAX_WAIT_SECONDS, int(match[1])))
+
+
+def idempotency_key(values: Sequence[str]) -> str | None:
+    """The key that the client gave its request, or None. Raises Problem 400 for a malformed one, or several."""
+    if not values:
+        return None
+    if len(values) > 1 or not _KEY.fullmatch(values[0]):
+        raise Problem(INVALID_REQUEST, "An Idempotency-Key is one, of 1 to 255 visible ASCII characters.")
+    return values[0]
 
 
 def entity_tag(order: int) -> str:

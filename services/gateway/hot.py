@@ -12,6 +12,7 @@ from aiohttp import web
 from services.gateway.answers import job_answer
 from services.gateway.auth import Authenticator
 from services.gateway.edge import Edge
+from services.gateway.rates import Limiter
 from services.gateway.status import Statuses
 
 PREFIX = "/v1/jobs/"
@@ -21,8 +22,9 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class HotLane:
-    def __init__(self, authenticator: Authenticator, statuses: Statuses, edge: Edge) -> None:
+    def __init__(self, authenticator: Authenticator, limiter: Limiter, statuses: Statuses, edge: Edge) -> None:
         self._authenticator = authenticator
+        self._limiter = limiter
         self._statuses = statuses
         self._edge = edge
 
@@ -43,7 +45,7 @@ class HotLane:
         if key is None or "jobs:read" not in key.scopes or self._edge.draining:
             return None
         held = self._statuses.at_hand(path[len(PREFIX) :], key.tenant)
-        if held is None:
+        if held is None or not self._limiter.take(key):
             return None
         response = job_answer(held, if_none_match=headers.get("If-None-Match"))
         self._edge.finish(response, ROUTE, time.perf_counter() - started)

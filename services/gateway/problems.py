@@ -64,6 +64,24 @@ INVALID_INPUT = ProblemType(
 OUT_OF_RANGE = ProblemType(
     "out-of-range", 422, "A value is beyond its limit", "`errors` says which field, and its limit."
 )
+IDEMPOTENCY_KEY_REUSED = ProblemType(
+    "idempotency-key-reused",
+    422,
+    "The Idempotency-Key was used for another request",
+    "A key stands for one request. Send the same body again, or a new key.",
+)
+IDEMPOTENCY_IN_PROGRESS = ProblemType(
+    "idempotency-in-progress",
+    409,
+    "The first request with this Idempotency-Key is not accepted yet",
+    "Send it again, as it is, after `Retry-After` seconds.",
+)
+RATE_LIMITED = ProblemType(
+    "rate-limited",
+    429,
+    "Too many requests with this key",
+    "`RateLimit-Policy` says how many are allowed, `Retry-After` when to go on.",
+)
 INTERNAL = ProblemType(
     "internal", 500, "We failed", "It is logged under the request id in `instance`. Trying again is safe."
 )

@@ -7,6 +7,8 @@ from aiohttp import web
 
 from services.gateway.auth import Authenticator
 from services.gateway.jobs import Jobs
+from services.gateway.posting import Posting
+from services.gateway.rates import Limiter
 from shared.lifecycle import Readiness
 from shared.models.key import ApiKey
 
@@ -21,29 +23,35 @@ class Route:
     endpoint: Endpoint
 
 
-def table(jobs: Jobs) -> Sequence[Route]:
+def table(posting: Posting, jobs: Jobs) -> Sequence[Route]:
     return (
-        Route("POST", "/v1/jobs", "jobs:write", jobs.post),
+        Route("POST", "/v1/jobs", "jobs:write", posting.post),
         Route("GET", "/v1/jobs/{id}", "jobs:read", jobs.get),
     )
 
 
-def mount(app: web.Application, routes: Sequence[Route], authenticator: Authenticator, readiness: Readiness) -> None:
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who comes in: those with a good key, within its rate."""
+
+    authenticator: Authenticator
+    limiter: Limiter
+
+    def before(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            key = await self.authenticator.authenticate(request.headers.get("Authorization"), route.scope)
+            await self.limiter.admit(key)
+            return await route.endpoint(request, key)
+
+        return handle
+
+
+def mount(app: web.Application, routes: Sequence[Route], door: Door, readiness: Readiness) -> None:
     """Add `routes`, each behind its key, and the two that need none."""
     for route in routes:
-        app.router.add_route(route.method, route.path, _authenticated(route, authenticator))
+        app.router.add_route(route.method, route.path, door.before(route))
     app.router.add_get("/livez", _alive)
     app.router.add_get("/readyz", readiness.respond)
-
-
-def _authenticated(
-    route: Route, authenticator: Authenticator
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        key = await authenticator.authenticate(request.headers.get("Authorization"), route.scope)
-        return await route.endpoint(request, key)
-
-    return handle
 
 
 async def _alive(_request: web.Request) -> web.Response:

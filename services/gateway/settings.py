@@ -11,6 +11,11 @@ class Settings(ServiceSettings):
     port: int = setting(8080, why="port of the API; several processes may share it")
     max_body_bytes: int = setting(256 * 1024, unit="bytes", why="body of a job; larger inputs belong in a bucket")
     body_seconds: float = setting(30.0, unit="seconds", why="to send a body; slow senders must not hold memory")
+    head_seconds: float = setting(
+        10.0, unit="seconds", why="to send a request's line and headers; slow ones are closed"
+    )
+    requests_per_second: int = setting(1_000, unit="requests", why="of one key, over all gateways, unless the key says")
+    request_burst: int = setting(2_000, unit="requests", why="that a key may have saved up")
     publish_seconds: float = setting(
         5.0, unit="seconds", why="for the broker to acknowledge; past it the answer is 503"
     )

@@ -58,6 +58,10 @@ class Statuses:
         at_least: the newest order that the reader has seen; an older cache entry is not good enough.
         Raises Problem: 410 past retention, 503 when nobody can tell.
         """
+        return await self.known(issued, at_least=at_least) or self._unclaimed(issued)
+
+    async def known(self, issued: IssuedId, *, at_least: int = 0) -> Snapshot | None:
+        """As `read`, but None where nothing but the id is known: not even that the job was ever accepted."""
         held = self._finished.get(issued.text)
         if held is not None:
             return held
@@ -65,13 +69,16 @@ class Statuses:
         if cached is not None and cached.order >= at_least:
             self._finished.put(cached)
             return cached
-        return await self.stored(issued)
+        return await self._stored(issued)
 
     async def stored(self, issued: IssuedId) -> Snapshot:
         """The job's state by the store, or by its id where no worker has claimed it. Raises Problem as `read`."""
+        return await self._stored(issued) or self._unclaimed(issued)
+
+    async def _stored(self, issued: IssuedId) -> Snapshot | None:
         job = await self.document(issued)
         if job is None:
-            return self._unclaimed(issued)
+            return None
         found = snapshot(job)
         self._finished.put(found)
         return found

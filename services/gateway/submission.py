@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from services.gateway.problems import INVALID_REQUEST, OUT_OF_RANGE, Fault, Problem
@@ -13,6 +14,15 @@ MAX_EXPIRES_IN_SECONDS = 6 * 86_400
 MAX_TIMEOUT_SECONDS = 3_600
 MAX_ATTEMPTS = 100
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
+
+
+class Caching(StrEnum):
+    """What a request wants of results that equal requests share."""
+
+    USE = "use"
+    REFRESH = "refresh"
+    """Run, and replace what is there."""
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,12 @@ class Submission:
     max_attempts: int | None = None
     expires_in_seconds: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    cache: Caching = Caching.USE
+
+    @property
+    def shareable(self) -> bool:
+        """Whether it asks for the work and nothing else: only such requests can share a job."""
+        return self.cache is not Caching.OFF and self == Submission(self.handler, self.input, cache=self.cache)
 
 
 def parse_submission(body: Any, *, now: int) -> Submission:
@@ -43,6 +59,7 @@ def parse_submission(body: Any, *, now: int) -> Submission:
         max_attempts=reader.optional("max_attempts", _whole(least=1, most=MAX_ATTEMPTS)),
         expires_in_seconds=reader.optional("expires_in_seconds", _whole(least=1, most=MAX_EXPIRES_IN_SECONDS)),
         labels=reader.optional("labels", _labels) or {},
+        cache=reader.optional("cache", _caching) or Caching.USE,
     )
     reader.finish()
     return submission
@@ -146,6 +163,13 @@ def _whole(*, least: int, most: int) -> Callable[[Any], int]:
         return value
 
     return read
+
+
+def _caching(value: Any) -> Caching:
+    try:
+        return Caching(value)
+    except ValueError:
+        raise _MalformedError("must be use, refresh or off") from None
 
 
 def _labels(value: Any) -> dict[str, str]:

@@ -1,20 +1,23 @@
 """Accepting a job: the publish is the acceptance.
 
-Called by `routes` with a checked body. Returns once Pub/Sub has acknowledged the message (or, for a job with a time to
-run at, once its timer is written): from then on it will happen. Nothing else is written on this path.
+Called by `posting` with a checked body, in two steps. `prepare` makes the job that is asked for. `accept` returns once
+Pub/Sub has acknowledged its message (or, for a job with a time to run at, once its timer is written): from then on it
+will happen. Nothing else is written on this path.
 """
 
 import logging
+import math
 
 import orjson
 
+from services.gateway.canonical import cache_key, canonical
 from services.gateway.handlers import Handler, Handlers
 from services.gateway.problems import INVALID_REQUEST, TOO_LARGE, Problem, unavailable
 from services.gateway.settings import Settings
 from services.gateway.submission import Submission
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CommitUnknown, MessageRefused, Overloaded, PublishUnknown, Unavailable
-from shared.ids import Ids
+from shared.ids import Ids, IssuedId
 from shared.messaging.contract import Message, Publisher
 from shared.messaging.topics import Names
 from shared.models.envelope import Envelope
@@ -43,11 +46,24 @@ class Submitter:
         self._clock = clock
         self._names = Names(settings.prefix)
 
-    async def submit(self, submission: Submission, *, tenant: str, traceparent: str | None) -> Job:
-        """The accepted job. Raises Problem; a 503 says in `accepted` whether the job may exist all the same."""
+    @property
+    def takes_seconds(self) -> int:
+        """How long `accept` may take."""
+        return math.ceil(self._settings.publish_seconds) + 1
+
+    async def prepare(
+        self, submission: Submission, *, tenant: str, traceparent: str | None, under: IssuedId | None = None
+    ) -> JobSpec:
+        """The job that is asked for, not accepted yet. Raises Problem.
+
+        under: the id that was issued when it was asked for first.
+        """
         handler = await self._handlers.find(submission.handler)
         handler.check(submission.input)
-        spec = self._spec(submission, handler, tenant, traceparent)
+        return self._spec(submission, handler, tenant, traceparent, under)
+
+    async def accept(self, spec: JobSpec) -> Job:
+        """The accepted job. Raises Problem; a 503 says in `accepted` whether the job may exist all the same."""
         try:
             return await self._accept(spec)
         except (PublishUnknown, CommitUnknown):
@@ -57,24 +73,36 @@ class Submitter:
         except MessageRefused:
             raise Problem(TOO_LARGE, "The job is too large for a message.") from None
 
-    def _spec(self, submission: Submission, handler: Handler, tenant: str, traceparent: str | None) -> JobSpec:
-        now = self._clock.now()
+    def _spec(
+        self,
+        submission: Submission,
+        handler: Handler,
+        tenant: str,
+        traceparent: str | None,
+        under: IssuedId | None,
+    ) -> JobSpec:
+        now = under.created_at if under else self._clock.now()
         entry = handler.entry
         expires_in = submission.expires_in_seconds or self._settings.expires_in_seconds
         expires_at = (submission.run_at or now) + expires_in * MILLISECONDS
-        issued = self._ids.issue("job", tenant, created_at=now, lifetime_ms=expires_at - now)
+        issued = under or self._ids.issue("job", tenant, created_at=now, lifetime_ms=expires_at - now)
+        shared = entry.cache_for_seconds > 0 and submission.shareable
+        # what is shared runs on one spelling of its input, whoever asked first
+        input = canonical(submission.input) if shared else _render(submission.input)
         return JobSpec(
             id=issued.text,
             tenant=tenant,
             handler=entry.name,
             queue=entry.queue,
-            input=_render(submission.input),
+            input=input,
             created_at=now,
             expires_at=expires_at,
             timeout_seconds=submission.timeout_seconds or entry.timeout_seconds,
             max_attempts=submission.max_attempts or entry.max_attempts,
             scheduled_for=submission.run_at,
             labels=submission.labels,
+            cache_key=cache_key(tenant, entry.name, entry.version, input) if shared else None,
+            cache_for_seconds=entry.cache_for_seconds if shared else 0,
             traceparent=traceparent,
         )
 

@@ -20,6 +20,7 @@ from services.worker.tell import Telling
 from services.worker.work import Tools, Work
 from shared.cache.redis.address import Address
 from shared.cache.redis.connection import Connection
+from shared.cache.redis.flights import RedisFlights
 from shared.cache.redis.snapshots import RedisSnapshots
 from shared.clock import SystemClock
 from shared.lifecycle import Check, Runtime, Service, running
@@ -71,6 +72,7 @@ def _work(
     claimant = Claimant(settings.instance, settings.lease_seconds, lambda: secrets.token_hex(8))
     telling = Telling(
         teller=RedisSnapshots(adapters.redis),
+        landing=RedisFlights(adapters.redis),
         publisher=adapters.publisher,
         topic=names.events,
         clock=clock,

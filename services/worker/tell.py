@@ -1,28 +1,36 @@
 """Telling what became of a job, after the store knows: gateways (through Redis) and whoever listens to events.
 
-Redis is told on a best-effort basis, since waiters look again; the event must reach the broker before the job's message
-is acknowledged, for that message is its outbox.
+Redis is told on a best-effort basis, since waiters look again and equal work can be run again; the event must reach the
+broker before the job's message is acknowledged, for that message is its outbox.
 """
 
 import asyncio
 import logging
 
-from shared.cache.contract import Teller
-from shared.clock import Clock
+from shared.cache.contract import Landing, Result, Teller
+from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, Overloaded
 from shared.messaging.contract import Message, Publisher
 from shared.models.event import job_event
-from shared.models.job import Job
-from shared.models.public import snapshot
+from shared.models.job import Job, JobStatus
+from shared.models.public import Snapshot, snapshot
 
 _log = logging.getLogger("sluice.worker")
 
 
 class Telling:
     def __init__(
-        self, *, teller: Teller, publisher: Publisher, topic: str, clock: Clock, publish_seconds: float
+        self,
+        *,
+        teller: Teller,
+        landing: Landing,
+        publisher: Publisher,
+        topic: str,
+        clock: Clock,
+        publish_seconds: float,
     ) -> None:
         self._teller = teller
+        self._landing = landing
         self._publisher = publisher
         self._topic = topic
         self._clock = clock
@@ -30,18 +38,32 @@ class Telling:
 
     async def running(self, job: Job) -> None:
         """Let waiting clients see that the job runs, or waits for its retry."""
-        await self._wake(job)
+        await self._wake(snapshot(job))
 
     async def over(self, job: Job) -> None:
         """Wake waiting clients and publish the event. Raises BrokerUnavailable or Overloaded if that was not taken."""
         event = job_event(job, source="worker", at=self._clock.now())
         message = Message(event.encode(), event.attributes)
-        waking = self._wake(job)
+        told = snapshot(job)
+        # landing first, and in the same round trip: who is woken and asks again meets no flight that is over
+        landing = [] if job.spec.cache_key is None else [self._land(job, job.spec.cache_key, told)]
         publishing = self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)
-        await asyncio.gather(waking, publishing)
+        await asyncio.gather(*landing, self._wake(told), publishing)
 
-    async def _wake(self, job: Job) -> None:
+    async def _wake(self, told: Snapshot) -> None:
         try:
-            await self._teller.tell(snapshot(job))
+            await self._teller.tell(told)
         except (CacheUnavailable, Overloaded) as fault:
-            _log.debug("waiters were not woken", extra={"job": job.spec.id, "fault": type(fault).__name__})
+            _log.debug("waiters were not woken", extra={"job": told.id, "fault": type(fault).__name__})
+
+    async def _land(self, job: Job, key: str, told: Snapshot) -> None:
+        """Leave the result of a job that succeeded to equal requests; after any other end the next one runs anew."""
+        try:
+            if job.status is JobStatus.SUCCEEDED:
+                now = self._clock.now()
+                age = max(0, now - (job.finished_at or now)) / MILLISECONDS
+                await self._landing.land(key, Result(told, job.spec.cache_for_seconds, age))
+            else:
+                await self._landing.forget(key, job.spec.id)
+        except (CacheUnavailable, Overloaded) as fault:
+            _log.debug("a result was not kept", extra={"job": job.spec.id, "fault": type(fault).__name__})

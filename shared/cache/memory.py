@@ -8,30 +8,53 @@ import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
-from shared.cache.contract import LIVE_TTL_SECONDS, TERMINAL_TTL_SECONDS, WATCH_TTL_SECONDS
+from shared.cache.contract import (
+    LIVE_TTL_SECONDS,
+    TERMINAL_TTL_SECONDS,
+    WATCH_TTL_SECONDS,
+    Flight,
+    Hit,
+    Joined,
+    Led,
+    Replay,
+    Result,
+)
 from shared.clock import Clock
 from shared.errors import CacheUnavailable
-from shared.models.public import Snapshot
+from shared.models.public import Snapshot, deleted
 
 V = TypeVar("V")
 
 MAX_HEARD = 10_000
-"""Snapshots that a listener may leave unread before it loses its connection."""
+"""Messages that a listener may leave unread before it loses its connection."""
+
+
+class Attached(Protocol):
+    """What shares a `MemoryCache`'s fate."""
+
+    def flush(self) -> None: ...
+    def erase(self, id: str) -> None: ...
+    def stop(self) -> None: ...
 
 
 class MemoryCache:
-    """`Teller`, `Snapshots` and `Probe`. Times to live pass on the clock's monotonic time."""
+    """The Protocols of the cache but those of `memory_streams`, which attach to one of these. Times to live pass on the clock's monotonic time."""
 
     def __init__(self, clock: Clock) -> None:
-        self._jobs: _Expiring[Snapshot] = _Expiring(clock)
-        self._watches: _Expiring[set[str]] = _Expiring(clock)
-        self._channels: dict[str, set[_Listener]] = {}
+        self._jobs: Expiring[Snapshot] = Expiring(clock)
+        self._watches: Expiring[set[str]] = Expiring(clock)
+        self._results: Expiring[Result] = Expiring(clock)
+        self._flights: Expiring[Joined] = Expiring(clock)
+        self._replays: Expiring[Replay] = Expiring(clock)
+        self._channels: dict[str, set[Listener[Snapshot]]] = {}
+        self._attached: list[Attached] = []
+        self.clock = clock
         self._stopped = False
 
     async def tell(self, snapshot: Snapshot) -> None:
-        self._check()
+        self.check()
         kept = self._jobs.get(snapshot.id)
         if kept is not None and kept.order > snapshot.order:
             return
@@ -42,23 +65,23 @@ class MemoryCache:
             self._watches.pop(snapshot.id)
 
     async def fetch(self, id: str) -> Snapshot | None:
-        self._check()
+        self.check()
         return self._jobs.get(id)
 
     async def watch(self, gateway: str, ids: Sequence[str]) -> Sequence[Snapshot | None]:
-        self._check()
+        self.check()
         return [self._watch(gateway, job) for job in ids]
 
     async def unwatch(self, gateway: str, id: str) -> None:
-        self._check()
+        self.check()
         watchers = self._watches.get(id)
         if watchers is not None:
             watchers.discard(gateway)
 
     @asynccontextmanager
     async def listen(self, gateway: str) -> AsyncIterator[AsyncIterator[Snapshot]]:
-        self._check()
-        listener = _Listener()
+        self.check()
+        listener: Listener[Snapshot] = Listener()
         channel = self._channels.setdefault(gateway, set())
         channel.add(listener)
         try:
@@ -66,13 +89,67 @@ class MemoryCache:
         finally:
             channel.discard(listener)
 
+    async def erase(self, id: str) -> None:
+        self.check()
+        gone = deleted(id)
+        self._jobs.put(id, gone, TERMINAL_TTL_SECONDS)
+        self._watches.pop(id)
+        for attached in self._attached:
+            attached.erase(id)
+        for gateway in self._channels:
+            self._publish(gateway, gone)
+
+    async def enter(self, key: str, flight: Flight, *, ttl_seconds: int, over: str = "") -> Hit | Joined | Led:
+        self.check()
+        result, joined = self._results.get(key), self._flights.get(key)
+        if result is not None:
+            left = self._results.left(key)
+            return Hit(result.snapshot, int(result.cache_for_seconds - left), int(left))
+        if joined is not None and joined.flight.id != over:
+            return joined
+        self._flights.put(key, Joined(flight, confirmed=False), ttl_seconds)
+        return Led()
+
+    async def lead(self, key: str, flight: Flight, *, ttl_seconds: int) -> None:
+        self.check()
+        self._flights.put(key, Joined(flight, confirmed=False), ttl_seconds)
+
+    async def confirm(self, key: str, id: str, *, ttl_seconds: int) -> None:
+        self.check()
+        joined = self._flights.get(key)
+        if joined is not None and joined.flight.id == id:
+            self._flights.put(key, Joined(joined.flight, confirmed=True), ttl_seconds)
+
+    async def land(self, key: str, result: Result) -> None:
+        self.check()
+        own, left = self._end(key, result.snapshot.id), result.cache_for_seconds - result.age_seconds
+        if left <= 0:
+            self._drop(key, result.snapshot.id)
+        elif own or self._results.get(key) is None:
+            self._results.put(key, result, left)
+
+    async def forget(self, key: str, id: str) -> None:
+        self.check()
+        self._end(key, id)
+        self._drop(key, id)
+
+    async def recall(self, hash: str) -> Replay | None:
+        self.check()
+        return self._replays.get(hash)
+
+    async def remember(self, hash: str, replay: Replay, *, ttl_seconds: int) -> None:
+        self.check()
+        self._replays.put(hash, replay, ttl_seconds)
+
     async def ping(self) -> None:
-        self._check()
+        self.check()
 
     def flush(self) -> None:
         """Forget everything; listeners stay, as with FLUSHALL."""
-        self._jobs.clear()
-        self._watches.clear()
+        for kept in (self._jobs, self._watches, self._results, self._flights, self._replays):
+            kept.clear()
+        for attached in self._attached:
+            attached.flush()
 
     def stop(self) -> None:
         """Be lost: forget everything, end every listener, refuse every call until `start`."""
@@ -80,14 +157,25 @@ class MemoryCache:
         self.flush()
         for listener in (each for channel in self._channels.values() for each in channel):
             listener.end("the cache was stopped")
+        for attached in self._attached:
+            attached.stop()
 
     def start(self) -> None:
         """Be back, empty."""
         self._stopped = False
 
-    def _check(self) -> None:
+    def attach(self, attached: Attached) -> None:
+        self._attached.append(attached)
+
+    def check(self) -> None:
+        """Raises CacheUnavailable while stopped."""
         if self._stopped:
             raise CacheUnavailable("the cache is stopped")
+
+    def over(self, id: str) -> bool:
+        """Whether the job is known to be over."""
+        kept = self._jobs.get(id)
+        return kept is not None and kept.terminal
 
     def _watch(self, gateway: str, id: str) -> Snapshot | None:
         kept = self._jobs.get(id)
@@ -96,24 +184,37 @@ class MemoryCache:
             self._watches.put(id, watchers | {gateway}, WATCH_TTL_SECONDS)
         return kept
 
+    def _end(self, key: str, id: str) -> bool:
+        """End the job's flight; whether there was one."""
+        joined = self._flights.get(key)
+        if joined is None or joined.flight.id != id:
+            return False
+        self._flights.pop(key)
+        return True
+
+    def _drop(self, key: str, id: str) -> None:
+        result = self._results.get(key)
+        if result is not None and result.snapshot.id == id:
+            self._results.pop(key)
+
     def _publish(self, gateway: str, snapshot: Snapshot) -> None:
         for listener in self._channels.get(gateway, ()):
             listener.hear(snapshot)
 
 
-class _Listener:
-    """What one `listen` yields."""
+class Listener(Generic[V]):
+    """What one listening yields."""
 
     def __init__(self) -> None:
-        self._heard: deque[Snapshot] = deque()
+        self._heard: deque[V] = deque()
         self._lost = ""
         self._changed = asyncio.Event()
 
-    def hear(self, snapshot: Snapshot) -> None:
+    def hear(self, message: V) -> None:
         if len(self._heard) >= MAX_HEARD:
             self.end("the listener was too slow")
         elif not self._lost:
-            self._heard.append(snapshot)
+            self._heard.append(message)
             self._changed.set()
 
     def end(self, why: str) -> None:
@@ -123,7 +224,7 @@ class _Listener:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Snapshot:
+    async def __anext__(self) -> V:
         while not self._heard:
             if self._lost:
                 raise CacheUnavailable(self._lost)
@@ -132,7 +233,7 @@ class _Listener:
         return self._heard.popleft()
 
 
-class _Expiring(Generic[V]):
+class Expiring(Generic[V]):
     """A dictionary whose entries have a time to live. What is over is dropped when something is put."""
 
     def __init__(self, clock: Clock) -> None:
@@ -143,6 +244,10 @@ class _Expiring(Generic[V]):
     def get(self, key: str) -> V | None:
         end, value = self._entries.get(key, (0.0, None))
         return value if end > self._clock.monotonic() else None
+
+    def left(self, key: str) -> float:
+        """Seconds until the entry ends; of one that is there."""
+        return self._entries[key][0] - self._clock.monotonic()
 
     def put(self, key: str, value: V, ttl: float) -> None:
         self._drop_ended()

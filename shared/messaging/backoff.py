@@ -1,4 +1,4 @@
-"""How long to wait before asking again, and how often asking again is allowed at all. Used by publisher, source, consumer.
+"""How long to wait before asking again, and whether asking again is allowed. Used by publisher, source and consumer.
 
 Full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog. The budget: gRPC's retry throttling (gRFC A6).
 """
@@ -10,7 +10,7 @@ Draw = Callable[[], float]
 
 
 def full_jitter(attempt: int, *, base_seconds: float, cap_seconds: float, draw: Draw) -> float:
-    """Seconds to wait after failure number `attempt` (from 0): uniform up to a ceiling that doubles with each failure."""
+    """Seconds to wait after failure `attempt` (from 0): uniform up to a ceiling that doubles with each failure."""
     ceiling = min(cap_seconds, base_seconds * 2.0 ** min(attempt, 32))
     return draw() * ceiling
 

@@ -1,13 +1,12 @@
-"""Turns a `Source` into calls of a `Handle`, and verdicts into acknowledgements. Used by every service that reads topics.
+"""Turns a `Source` into calls of a `Handle`, and verdicts into acknowledgements. Whatever reads topics goes through it.
 
     consumer = Consumer(source, [Lane("jobs.worker", 4), Lane("bulk.worker")], handle, capacity=64, clock=clock)
     task group: consumer.run()
     …
     await consumer.drain(deadline_seconds=7)        then run() returns
 
-Messages are shared out by `lanes`, their leases kept by `leases`. Everything that is held has a task of ours behind it or
-waits for one, for `PATIENCE_SECONDS` at most. A handle that raises is a fault: logged, and its message comes again,
-later each time, until the broker gives up on it.
+Messages are shared out by `lanes`, judged by `judge`, their leases kept by `leases`. Everything that is held has a task
+of ours behind it, or waits for one, for `PATIENCE_SECONDS` at most.
 """
 
 import asyncio
@@ -22,6 +21,7 @@ from shared.clock import Clock
 from shared.errors import BrokerUnavailable
 from shared.messaging.backoff import Draw, full_jitter
 from shared.messaging.contract import MAX_LEASE_SECONDS, Acknowledge, Delivery, Handle, Redeliver, Source, Verdict
+from shared.messaging.judge import Fault, judged
 from shared.messaging.lanes import Lane, LaneState, Pull, Shares
 from shared.messaging.leases import Leases
 from shared.messaging.wakeup import WakeUp
@@ -47,9 +47,6 @@ class Pace:
     backoff_seconds: float = 0.1
     """The first pause of a lane whose pulls fail; it doubles up to the next number."""
     backoff_cap_seconds: float = 5.0
-    fault_seconds: float = 1.0
-    """The first pause after a handle raised; it doubles with each delivery that the broker counts."""
-    fault_cap_seconds: float = 60.0
 
 
 @dataclass(slots=True)
@@ -59,7 +56,7 @@ class Counters:
     pulled: int = 0
     acknowledged: int = 0
     redelivered: int = 0
-    """By verdict."""
+    """By verdict or fault."""
     faults: int = 0
     """Handles that raised."""
     released: int = 0
@@ -216,9 +213,7 @@ class Consumer:
     async def _pull(self, state: LaneState[_Held], pull: Pull) -> None:
         subscription = state.lane.subscription
         try:
-            deliveries = await self._source.pull(
-                subscription, limit=pull.limit, wait_seconds=self._pace.wait_seconds
-            )
+            deliveries = await self._source.pull(subscription, limit=pull.limit, wait_seconds=self._pace.wait_seconds)
         except BrokerUnavailable as trouble:
             self._failed(state, pull, trouble)
         except asyncio.CancelledError:
@@ -269,50 +264,21 @@ class Consumer:
         self._own(self._work(held))
 
     async def _work(self, held: _Held) -> None:
-        verdict = await self._judge(held.delivery)
+        verdict = await judged(self._handle, held.delivery, self._draw)
         await self._settle(held, verdict)
         self._forget(held)
 
-    async def _judge(self, delivery: Delivery) -> Verdict:
-        try:
-            verdict = await self._handle(delivery)
-            if not isinstance(verdict, Acknowledge | Redeliver):
-                raise TypeError(f"a handle returned {type(verdict).__name__}, which is no verdict")
-            return verdict
-        except Exception as fault:  # noqa: BLE001 - the boundary to the service's code: logged, and never acknowledged
-            return self._fault(delivery, fault)
-        except asyncio.CancelledError as stray:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return self._fault(delivery, stray)  # from inside the handle: nobody cancelled us
-
-    def _fault(self, delivery: Delivery, fault: BaseException) -> Redeliver:
-        _log.error(
-            "A handle raised; the message comes again",
-            exc_info=fault,
-            extra={"subscription": delivery.subscription, "message_id": delivery.message_id},
-        )
-        self._counters[delivery.subscription].faults += 1
-        pace = self._pace
-        wait = full_jitter(
-            max(0, delivery.delivery_attempt - 1),
-            base_seconds=pace.fault_seconds,
-            cap_seconds=pace.fault_cap_seconds,
-            draw=self._draw,
-        )
-        return Redeliver(after_seconds=wait)
-
-    async def _settle(self, held: _Held, verdict: Verdict) -> None:
+    async def _settle(self, held: _Held, verdict: Verdict | Fault) -> None:
         delivery = held.delivery
         counters = self._counters[delivery.subscription]
+        counters.faults += isinstance(verdict, Fault)
         self._leases.let_go(delivery)
         try:
             match verdict:
                 case Acknowledge():
                     await self._source.acknowledge(delivery)
                     counters.acknowledged += 1
-                case Redeliver(after_seconds):
+                case Redeliver(after_seconds) | Fault(after_seconds):
                     seconds = min(MAX_LEASE_SECONDS, max(0, math.ceil(after_seconds)))
                     await self._source.extend([delivery], seconds=seconds)
                     counters.redelivered += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 MAX_MESSAGE_BYTES = 9_000_000
-"""Of body and attributes. Pub/Sub takes requests of 10 MB; the emulator hangs for a minute on 12 MiB. We refuse before."""
+"""Body and attributes. Pub/Sub takes requests of 10 MB; the emulator hangs for a minute on 12 MiB. We refuse before."""
 MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_NAME_BYTES = 256
 MAX_ATTRIBUTE_BYTES = 1_024
@@ -44,7 +44,7 @@ class Delivery:
     message: Message
     published_at: int
     delivery_attempt: int
-    """As counted by the broker, from 1; 0 where the subscription has no dead letters."""
+    """As counted by the broker, from 1; 0 where it does not count (the service does for dead letters only)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ Capacity is counted in slots, one for each message that is held. The rules:
    that is still out after `ANSWER_SECONDS` has found its lane empty. It goes on listening, but holds no slots, so that
    an idle lane costs a busy one nothing.
 2. Such a late answer may bring more than is free by then. What is over waits for a slot, first in line.
-3. Every lane has a floor, its weight's whole share of the slots. Whoever is below its floor goes first; the slots that the
-   floors leave over go to the lane that has used the least slot-time for its weight. A lane whose pulls come back full
-   has a backlog, and the others leave its floor alone.
-4. A lane asks for twice as much after each full answer, and after any other for what it brought: a trickle is pulled one
-   by one, a backlog in whole batches.
-5. Several pulls of a lane listen at a time, begun out of step, for a broker that looks at intervals (see `pubsub.source`).
+3. Every lane has a floor, its weight's whole share of the slots. Whoever is below its floor goes first; the slots that
+   the floors leave over go to the lane that has used the least slot-time for its weight. A lane whose pulls come back
+   full has a backlog, and the others leave its floor alone.
+4. A lane asks for twice as much after each full answer, and after any other for what it brought: a trickle is pulled
+   one by one, a backlog in whole batches.
+5. Several pulls of a lane listen at a time, begun one after the other (see `pubsub.source` for what that gains). While
+   one is young, another is worth a call only where there is a backlog and much room.
 """
 
 import math
@@ -23,9 +24,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 0.06
-"""A little longer than the emulator takes between two looks, and not a multiple of it."""
-STEP_SECONDS: Final = 0.0125
-"""Between two pulls of a lane that begin to listen: four to the emulator's 50 ms."""
+"""A little longer than the emulator takes between two looks; a round trip to the service is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,8 @@ class LaneState(Generic[T]):
 
     held: messages that we have and have not settled, the waiting ones among them.
     waiting: those for which there is no slot yet.
-    full_at: when a pull came back full, so that there was more; None once one came back with less.
+    full_at: when a pull came back full, so that there was more; None once one came back with less. Of a lane that
+        nobody has looked into yet we suppose a backlog.
     used: slot-seconds consumed, over the weight.
     """
 
@@ -63,9 +63,8 @@ class LaneState(Generic[T]):
     waiting: deque[T] = field(default_factory=deque)
     pulls: list[Pull] = field(default_factory=list)
     ask: int = 1
-    full_at: float | None = None
+    full_at: float | None = -math.inf
     used: float = 0.0
-    last_pull: float = -math.inf
     resumes: float = -math.inf
     """No pull before this moment, after a failure."""
 
@@ -122,16 +121,12 @@ class Shares(Generic[T]):
 
     def next_moment(self, now: float) -> float | None:
         """When time alone may allow another pull; None when only an event can."""
-        moments: list[float] = []
-        for state in self.lanes:
-            moments += [pull.started + ANSWER_SECONDS for pull in state.pulls]
-            if len(state.pulls) < self._pulls:
-                moments += [state.resumes, state.last_pull + STEP_SECONDS]
+        moments = [pull.started + ANSWER_SECONDS for state in self.lanes for pull in state.pulls]
+        moments += [state.resumes for state in self.lanes]
         return min((moment for moment in moments if moment > now), default=None)
 
     def began(self, state: LaneState[T], pull: Pull) -> None:
         state.pulls.append(pull)
-        state.last_pull = pull.started
 
     def ended(self, state: LaneState[T], pull: Pull, brought: int, now: float) -> None:
         """`pull` is over and brought so many messages, which are held from now on."""
@@ -165,10 +160,7 @@ class Shares(Generic[T]):
     def _may_pull(self, state: LaneState[T], now: float, free: int) -> bool:
         if now < state.resumes or len(state.pulls) >= self._pulls:
             return False
-        if not state.reserved(now):
-            return True
-        # One of its pulls is still likely to bring something. Another is worth a call where there is much room.
-        return free >= self._roomy and (state.has_backlog(now) or now >= state.last_pull + STEP_SECONDS)
+        return not state.reserved(now) or (free >= self._roomy and state.has_backlog(now))
 
     def _room(self, state: LaneState[T], now: float, free: int) -> int:
         """What of the free slots the lane may take: all but what lanes with a backlog are owed."""

@@ -1,7 +1,7 @@
 """Keeps the leases of everything that a consumer holds, by one task for all of it.
 
-Leases are short, so that a dead process's messages come back soon, and are renewed when a little over a third has passed:
-two renewals may fail before one lapses.
+Leases are short, so that a dead process's messages come back soon, and are renewed when a little over a third has
+passed: one renewal may fail, and its repetition too, before a lease lapses.
 """
 
 from dataclasses import dataclass

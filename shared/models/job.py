@@ -8,6 +8,9 @@ by preconditions in the store, not here.
         └──── a retry waits ─────┘
 
 Written by the worker that holds the claim (and by the gateway for tombstones and cancel requests), read by everyone.
+A **tombstone** ends a job that no worker has claimed: whoever writes it may know nothing but the id, and then the
+worker that meets the job's message adds what was asked (`completed`). A **stub** is what is left of a deleted job
+(`erased`).
 """
 
 from collections.abc import Mapping
@@ -93,6 +96,16 @@ class JobSpec:
     replay_of: str | None = None
     traceparent: str | None = None
 
+    @classmethod
+    def unknown(cls, id: str, *, tenant: str, created_at: int, expires_at: int) -> Self:
+        """All that is known of a job of which nobody at hand has more than the id."""
+        return cls(id, tenant, "", "", b"", created_at, expires_at, timeout_seconds=0.0, max_attempts=0)
+
+    @property
+    def known(self) -> bool:
+        """Whether this says what was asked for; every handler has a name."""
+        return bool(self.handler)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -135,15 +148,19 @@ class Job:
     error: JobError | None = None
     attempts: tuple[Attempt, ...] = ()
     cancel_requested_at: int | None = None
+    deleted_at: int | None = None
+    """Since then this is a stub."""
 
     @property
     def order(self) -> int:
         """Grows with every state: by attempt, then status, then lost leases and a cancel request.
 
         Nothing with a lower order ever replaces a higher one, in the store, in a cache or at a client (it is the ETag).
+        Terminal states need no room for a cancel request: there the last bit tells that the spec is known, so that a
+        tombstone ranks higher once it is completed.
         """
-        minor = min(self.lost, 127) * 2 + (self.cancel_requested_at is not None)
-        return order(self.status, self.attempt, minor)
+        last = self.spec.known if self.status.terminal else self.cancel_requested_at is not None
+        return order(self.status, self.attempt, min(self.lost, 127) * 2 + last)
 
     @classmethod
     def queued(cls, spec: JobSpec) -> Self:
@@ -197,6 +214,24 @@ class Job:
         job = self._with_attempt(error, at) if error else self
         return replace(job, status=JobStatus.EXPIRED, error=error or self.error, finished_at=at)
 
+    def completed(self, spec: JobSpec) -> Self:
+        """A tombstone, with what was asked."""
+        return replace(self, spec=spec)
+
+    def erased(self, *, at: int) -> Self:
+        """The stub of a terminal job: nothing that was asked, said or answered, and enough to know it by."""
+        spec = replace(self.spec, input=b"", labels={}, cache_key=None, cache_for_seconds=0, traceparent=None)
+        return replace(
+            self,
+            spec=spec,
+            fence="",
+            worker="",
+            output=None,
+            error=self.error and replace(self.error, message=""),
+            attempts=(),
+            deleted_at=at,
+        )
+
     def _with_attempt(self, error: JobError, at: int) -> Self:
         started_at = self.started_at if self.started_at is not None else at
         record = Attempt(self.attempt, error.code, error.message, started_at, at)
@@ -212,13 +247,20 @@ class Retention:
 
     def over(self, job: Job, now: int) -> bool:
         """Whether the finished job can no longer be read. An unfinished one always can."""
-        return job.finished_at is not None and now >= job.finished_at + self._kept_ms(job)
+        if job.deleted_at is not None:
+            return True
+        return job.finished_at is not None and now >= self.until(job)
+
+    def until(self, job: Job) -> int:
+        """When the retention of a job ends, counted from its lifetime's end where it is not finished."""
+        ended = job.spec.expires_at if job.finished_at is None else job.finished_at
+        return ended + self._kept_ms(job)
 
     def forget_at(self, job: Job) -> int:
         """When the document may vanish: nobody may read it any more, and no message about it is left anywhere."""
         over = job.spec.expires_at
         if job.finished_at is not None:
-            over = max(over, job.finished_at + self._kept_ms(job))
+            over = max(over, self.until(job))
         return over + MESSAGES_LAST_MS
 
     def _kept_ms(self, job: Job) -> int:

@@ -8,8 +8,10 @@ microseconds, and only their differences are used.
 |---|---|---|
 | `jobs` | the worker with the claim; the gateway (tombstones, cancel requests) → all | writes have preconditions |
 | `timers` | whoever delays → scheduler | created if absent; publishing a timer twice meets the claim |
+| `idempotency` | gateway → gateway | created if absent: of two requests with one key, one writes |
 | `handlers` | worker at start → gateway | the same version announces the same entry |
-| `keys` | `sluice-admin`, gateway → gateway | written whole |
+| `keys` | `sluice-admin`, gateway → gateway | written whole; changed by precondition |
+| `queues` | gateway → gateway, worker | written whole |
 
 Every call ends within the adapter's own deadline. Beside what a method names it raises Overloaded, when too many calls
 wait already and nothing was started, and a write raises DocumentRefused, when no store will ever take the document.
@@ -22,8 +24,9 @@ from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from shared.models.handler import HandlerEntry
-from shared.models.job import Job
+from shared.models.job import Job, JobStatus
 from shared.models.key import ApiKey
+from shared.models.queue import QueueControl
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -100,8 +103,8 @@ class JobReader(Protocol):
         ...
 
 
-class JobClaims(JobReader, Protocol):
-    """What the worker needs: all writes conditional on what it saw."""
+class JobWrites(JobReader, Protocol):
+    """What whoever changes a job's state needs: all writes conditional on what it saw."""
 
     async def create(self, job: Job) -> WriteResult:
         """Write the whole document if there is none. Raises StoreUnavailable or CommitUnknown."""
@@ -111,8 +114,63 @@ class JobClaims(JobReader, Protocol):
         """Write the state (everything but the spec) if nobody wrote since `held`. Raises as `create`."""
         ...
 
+
+class JobErasure(JobReader, Protocol):
+    """What whoever takes a job's data away needs. A stub is in no list."""
+
+    async def create(self, job: Job) -> WriteResult:
+        """As `JobWrites.create`."""
+        ...
+
+    async def replace(self, job: Job, held: Version) -> WriteResult:
+        """Write the whole document, spec included, if nobody wrote since `held`. Raises as `create`."""
+        ...
+
+
+class JobClaims(JobWrites, JobErasure, Protocol):
+    """What the worker needs."""
+
     async def update_with_timer(self, job: Job, held: Version, timer: Timer) -> WriteResult:
         """As `update`, and create `timer`, both or neither. EXISTS: the timer is there. Raises as `create`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a tenant a list shows: those that fit all that is set."""
+
+    tenant: str
+    status: JobStatus | None = None
+    handler: str | None = None
+    label: tuple[str, str] | None = None
+    """A key and its value."""
+    created_after: int | None = None
+    """Milliseconds since the epoch; that moment itself is out."""
+    created_before: int | None = None
+    """Likewise."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a job stands in lists, which go from the highest place to the lowest."""
+
+    created_at: int
+    id: str
+
+    @classmethod
+    def of(cls, job: Job) -> "Place":
+        return cls(job.spec.created_at, job.spec.id)
+
+
+class JobLists(Protocol):
+    """What a list of jobs needs. Its jobs have neither input, output nor trace, so that pages stay small."""
+
+    async def page(self, wanted: JobFilter, *, after: Place | None, limit: int) -> Sequence[Job]:
+        """The newest jobs below `after`, no stubs; fewer than `limit` if that is all. Raises StoreUnavailable."""
+        ...
+
+    async def summaries(self, ids: Sequence[str]) -> Sequence[Job | None]:
+        """The jobs of up to 100 ids, stubs included, and None where there is no document. Raises StoreUnavailable."""
         ...
 
 
@@ -142,6 +200,35 @@ class Timers(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeyedRequest:
+    """A request with an Idempotency-Key: what it asked, and the id that it is answered with, now and ever after."""
+
+    id: str
+    fingerprint: str
+    """Of its body: another body under the same key is refused."""
+    accept_seconds: int
+    """For so long after this was written, by the store's clock, it may be on its way to being accepted."""
+    expire_at: int
+    """From then on (milliseconds since the epoch) the key is as good as new."""
+
+
+class Idempotency(Protocol):
+    """`hash` is of tenant, route and key."""
+
+    async def create(self, hash: str, request: KeyedRequest) -> WriteResult:
+        """Write it if the key is unused. Raises StoreUnavailable or CommitUnknown."""
+        ...
+
+    async def find(self, hash: str) -> Stored[KeyedRequest] | None:
+        """The request that used the key, expired ones included. Raises StoreUnavailable."""
+        ...
+
+    async def replace(self, hash: str, request: KeyedRequest, held: Version) -> WriteResult:
+        """Write it if nobody wrote since `held`. Raises as `create`."""
+        ...
+
+
 class Catalogue(Protocol):
     async def announce(self, entries: Sequence[HandlerEntry]) -> None:
         """Write the entries, whole. Raises StoreUnavailable, after which any of them may have been written."""
@@ -159,6 +246,41 @@ class Keys(Protocol):
 
     async def put(self, key: ApiKey) -> None:
         """Write the key, whole. Raises StoreUnavailable, after which it may have been written."""
+        ...
+
+
+class KeyRing(Protocol):
+    """What whoever manages keys needs."""
+
+    async def read(self, id: str) -> Stored[ApiKey] | None:
+        """Raises StoreUnavailable."""
+        ...
+
+    async def create(self, key: ApiKey) -> WriteResult:
+        """Write the key if there is none by its id. Raises StoreUnavailable or CommitUnknown."""
+        ...
+
+    async def replace(self, key: ApiKey, held: Version) -> WriteResult:
+        """Write the key, whole, if nobody wrote since `held`. Raises as `create`."""
+        ...
+
+    async def page(self, tenant: str | None, *, after: str, limit: int) -> Sequence[ApiKey]:
+        """The tenant's keys, or with None every tenant's, in the order of their ids, from the first behind `after`.
+
+        Fewer than `limit` if that is all. Raises StoreUnavailable.
+        """
+        ...
+
+
+class QueueControls(Protocol):
+    """What operators have said of queues."""
+
+    async def put(self, control: QueueControl) -> None:
+        """Write it, whole. Raises StoreUnavailable, after which it may have been written."""
+        ...
+
+    async def all(self) -> Sequence[QueueControl]:
+        """Of every queue of which something was said, by name. Raises StoreUnavailable."""
         ...
 
 

@@ -14,7 +14,8 @@ from shared.errors import DocumentRefused, StoreUnavailable
 from shared.models.handler import HandlerEntry
 from shared.models.job import Job
 from shared.models.key import ApiKey
-from shared.storage.contract import Conflict, Stored, Timer, Version, WriteResult
+from shared.models.queue import QueueControl
+from shared.storage.contract import Conflict, JobFilter, KeyedRequest, Place, Stored, Timer, Version, WriteResult
 
 T = TypeVar("T")
 
@@ -44,8 +45,10 @@ class MemoryDatabase:
         self._reachable = True
         self.jobs: _Collection[Job] = _Collection()
         self.timers: _Collection[Timer] = _Collection()
+        self.idempotency: _Collection[KeyedRequest] = _Collection()
         self.handlers: _Collection[HandlerEntry] = _Collection()
         self.keys: _Collection[ApiKey] = _Collection()
+        self.queues: _Collection[QueueControl] = _Collection()
 
     def fail(self) -> None:
         """Make every call raise StoreUnavailable until `heal`."""
@@ -73,7 +76,7 @@ class MemoryDatabase:
 
 
 class MemoryJobs:
-    """See `JobClaims`."""
+    """See `JobClaims`, `Schedules` and `JobErasure`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
@@ -93,6 +96,11 @@ class MemoryJobs:
         await self._database.answer()
         _check(job.output)
         return self._jobs.conflict_of_update(job.spec.id, held) or self._write_state(job)
+
+    async def replace(self, job: Job, held: Version) -> WriteResult:
+        await self._database.answer()
+        _check(job.spec.input, job.output)
+        return self._jobs.conflict_of_update(job.spec.id, held) or self._write(job)
 
     async def schedule(self, job: Job, timer: Timer) -> WriteResult:
         await self._database.answer()
@@ -122,6 +130,25 @@ class MemoryJobs:
         version = self._database.next_version()
         self._jobs.documents[job.spec.id] = (job, version)
         return version
+
+
+class MemoryJobLists:
+    """See `JobLists`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._jobs = database.jobs
+
+    async def page(self, wanted: JobFilter, *, after: Place | None, limit: int) -> Sequence[Job]:
+        await self._database.answer()
+        fitting = [job for job, _ in self._jobs.documents.values() if job.deleted_at is None and _fits(job, wanted)]
+        below = [job for job in fitting if after is None or Place.of(job) < after]
+        return [_summary(job) for job in sorted(below, key=Place.of, reverse=True)[:limit]]
+
+    async def summaries(self, ids: Sequence[str]) -> Sequence[Job | None]:
+        await self._database.answer()
+        found = [self._jobs.documents.get(id) for id in ids]
+        return [each and _summary(each[0]) for each in found]
 
 
 class MemoryTimers:
@@ -164,6 +191,32 @@ class MemoryTimers:
         return sorted(found, key=lambda each: (each[0].due_at, each[0].id))
 
 
+class MemoryIdempotency:
+    """See `Idempotency`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._requests = database.idempotency
+
+    async def create(self, hash: str, request: KeyedRequest) -> WriteResult:
+        await self._database.answer()
+        return self._requests.conflict_of_create(hash) or self._write(hash, request)
+
+    async def find(self, hash: str) -> Stored[KeyedRequest] | None:
+        await self._database.answer()
+        found = self._requests.documents.get(hash)
+        return found and Stored(*found, read_at=self._database.now())
+
+    async def replace(self, hash: str, request: KeyedRequest, held: Version) -> WriteResult:
+        await self._database.answer()
+        return self._requests.conflict_of_update(hash, held) or self._write(hash, request)
+
+    def _write(self, hash: str, request: KeyedRequest) -> Version:
+        version = self._database.next_version()
+        self._requests.documents[hash] = (request, version)
+        return version
+
+
 class MemoryCatalogue:
     """See `Catalogue`."""
 
@@ -182,7 +235,7 @@ class MemoryCatalogue:
 
 
 class MemoryKeys:
-    """See `Keys`."""
+    """See `Keys` and `KeyRing`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
@@ -195,7 +248,63 @@ class MemoryKeys:
 
     async def put(self, key: ApiKey) -> None:
         await self._database.answer()
-        self._keys.documents[key.id] = (key, self._database.next_version())
+        self._write(key)
+
+    async def read(self, id: str) -> Stored[ApiKey] | None:
+        await self._database.answer()
+        found = self._keys.documents.get(id)
+        return found and Stored(*found, read_at=self._database.now())
+
+    async def create(self, key: ApiKey) -> WriteResult:
+        await self._database.answer()
+        return self._keys.conflict_of_create(key.id) or self._write(key)
+
+    async def replace(self, key: ApiKey, held: Version) -> WriteResult:
+        await self._database.answer()
+        return self._keys.conflict_of_update(key.id, held) or self._write(key)
+
+    async def page(self, tenant: str | None, *, after: str, limit: int) -> Sequence[ApiKey]:
+        await self._database.answer()
+        behind = [id for id in sorted(self._keys.documents) if id > after]
+        keys = [self._keys.documents[id][0] for id in behind]
+        return [key for key in keys if tenant is None or key.tenant == tenant][:limit]
+
+    def _write(self, key: ApiKey) -> Version:
+        version = self._database.next_version()
+        self._keys.documents[key.id] = (key, version)
+        return version
+
+
+class MemoryQueueControls:
+    """See `QueueControls`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._queues = database.queues
+
+    async def put(self, control: QueueControl) -> None:
+        await self._database.answer()
+        self._queues.documents[control.name] = (control, self._database.next_version())
+
+    async def all(self) -> Sequence[QueueControl]:
+        await self._database.answer()
+        return [self._queues.documents[name][0] for name in sorted(self._queues.documents)]
+
+
+def _fits(job: Job, wanted: JobFilter) -> bool:
+    spec = job.spec
+    return (
+        spec.tenant == wanted.tenant
+        and wanted.status in {None, job.status}
+        and wanted.handler in {None, spec.handler}
+        and (wanted.label is None or wanted.label in spec.labels.items())
+        and (wanted.created_after is None or spec.created_at > wanted.created_after)
+        and (wanted.created_before is None or spec.created_at < wanted.created_before)
+    )
+
+
+def _summary(job: Job) -> Job:
+    return replace(job, spec=replace(job.spec, input=b"", traceparent=None), output=None)
 
 
 def _check(*values: bytes | None) -> None:

@@ -40,6 +40,9 @@ HTTP_DURATION = Metric(
 )
 HTTP_HELD = Metric("sluice_http_requests_held", "gauge", "Requests held open for a job to change.")
 JOBS_ACCEPTED = Metric("sluice_jobs_accepted", "counter", "Jobs whose message the broker acknowledged.", ("queue",))
+CACHE_ANSWERS = Metric(
+    "sluice_cache_answers", "counter", "Requests for work that is shared, by what the cache said.", ("answer",)
+)
 JOBS_REFUSED = Metric("sluice_jobs_refused", "counter", "Submissions refused, by problem.", ("problem",))
 JOB_READS = Metric("sluice_job_reads", "counter", "Reads of a job, by where the answer came from.", ("source",))
 JOBS_FINISHED = Metric(

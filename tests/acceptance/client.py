@@ -31,8 +31,11 @@ class ApiClient:
         async with self.session.request(method, self.base_url + path, headers=headers, **options) as response:
             return Answer(response.status, response.headers, await response.read())
 
-    async def submit(self, handler: str, input: Any, *, wait: int | None = None, **fields: Any) -> Answer:
-        headers = {"Prefer": f"wait={wait}"} if wait else {}
+    async def submit(
+        self, handler: str, input: Any, *, wait: int | None = None, key: str | None = None, **fields: Any
+    ) -> Answer:
+        """key: of the request's idempotency."""
+        headers = ({"Prefer": f"wait={wait}"} if wait else {}) | ({} if key is None else {"Idempotency-Key": key})
         return await self.request(
             "POST", "/v1/jobs", json={"handler": handler, "input": input, **fields}, headers=headers
         )

@@ -2,15 +2,19 @@
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from deploy.local.backends import Given
-from deploy.local.settings import DevKey
+from deploy.local.settings import EXAMPLE_HANDLERS, DevKey
 from deploy.local.system import Options, System
+from shared.models.key import SCOPES, ApiKey, KeyToken
+from shared.storage.firestore import FirestoreDatabase, FirestoreKeys
 from tests.acceptance.client import ApiClient
+from tests.acceptance.counted import Runs
 
 ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
@@ -23,10 +27,11 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     options = Options(
         logs=tmp_path_factory.mktemp("system"),
         keys=(ACME, GLOBEX),
+        handlers=(*EXAMPLE_HANDLERS, "tests.acceptance.counted:handlers"),
         processes={"worker": 2},
         project="acceptance",
         given=given,
-        environ={"SLUICE_LEASE_SECONDS": "4"},
+        environ={"SLUICE_LEASE_SECONDS": "4", "SLUICE_HEAD_SECONDS": "2", "SLUICE_BODY_SECONDS": "2"},
     )
     async with System(options) as running:
         yield running
@@ -48,3 +53,44 @@ def api(system: System, session: aiohttp.ClientSession) -> ApiClient:
 def foreign(system: System, session: aiohttp.ClientSession) -> ApiClient:
     """As another tenant."""
     return ApiClient(session, system.base_url, GLOBEX.token)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def fleet(system: System, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """A system of its own with four gateways, on the backends of the other."""
+    options = Options(
+        logs=tmp_path_factory.mktemp("fleet"),
+        handlers=("tests.acceptance.counted:handlers",),
+        keys=(ACME,),
+        processes={"gateway": 4, "worker": 2},
+        project="acceptance-fleet",
+        given=system.backends.given(redis_database=1),
+    )
+    async with System(options) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def crowd(fleet: System) -> AsyncIterator[ApiClient]:
+    """A client of the fleet with a connection a request: the kernel spreads them over the gateways."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=90)) as session:
+        yield ApiClient(session, fleet.base_url, ACME.token)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def hasty(system: System, session: aiohttp.ClientSession) -> ApiClient:
+    """As tenant acme, with a key that may ask ten times a second and save up twenty."""
+    token = "sk_hasty_00112233445566778899aabbccddeeff"
+    parsed = KeyToken.parse(token)
+    assert parsed is not None
+    key = ApiKey(parsed.id, "acme", parsed.secret_sha256, SCOPES, requests_per_second=10, burst=20)
+    async with FirestoreDatabase(system.options.project, system.backends.firestore.address) as database:
+        await FirestoreKeys(database).put(key)
+    return ApiClient(session, system.base_url, token)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    """A new piece of work, whose runs are counted."""
+    return Runs(tmp_path / "runs")

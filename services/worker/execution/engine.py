@@ -71,6 +71,11 @@ class Engine:
         settings = self._settings
         return {"loop": settings.loop_slots, "thread": settings.thread_slots, "process": settings.solo_slots}
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """What can run here; empty before `start`."""
+        return self._catalogue
+
     async def start(self) -> Catalogue:
         """Load the handlers in the first runner, and say what they are. Raises HandlersNotLoaded."""
         try:
@@ -144,6 +149,8 @@ class Engine:
 
     def _leave(self) -> None:
         self._leaving = True
+        self._shared.leave()
+        self._solo.leave()
         for ticket in self._tickets.values():
             if ticket.runner is None and ticket.turn is not None and not ticket.turn.done():
                 ticket.turn.set_result(Interrupted("the worker is leaving"))

@@ -186,7 +186,7 @@ class RunnerHandle:
         if self._tickets or self._abandoned or not self._ready.done():
             self._process.kill(cause)
         else:
-            self._process.hang_up()
+            self._process.hang_up(cause)
         await self.ended()
 
     async def _live(self) -> str:

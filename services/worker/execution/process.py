@@ -105,9 +105,9 @@ class RunnerProcess(asyncio.Protocol):
             self._cause = cause
             self._kill_group()
 
-    def hang_up(self) -> None:
-        """Ask it to leave. One that stays is killed by `wait`."""
-        self._cause = self._cause or "was let go"
+    def hang_up(self, cause: str) -> None:
+        """Ask it to leave. One that stays is killed by `wait`. cause: as for `kill`."""
+        self._cause = self._cause or cause
         if self._transport is not None:
             self._transport.close()
 

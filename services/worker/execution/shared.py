@@ -90,10 +90,15 @@ class SharedRunner:
         self._keeping = asyncio.create_task(self._keep(self._runner), name="shared runner")
         return self._runner.catalogue
 
-    async def close(self) -> None:
-        """End every runner at once."""
+    def leave(self) -> None:
+        """Start no runner any more. Those that are up go on."""
         if self._keeping is not None:
             self._keeping.cancel()
+
+    async def close(self) -> None:
+        """End every runner at once."""
+        self.leave()
+        if self._keeping is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeping
         self._dismiss("the worker is leaving")

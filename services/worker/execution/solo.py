@@ -36,6 +36,7 @@ class SoloRunners:
         self._line = Line(settings.waiting)
         self._idle: list[RunnerHandle] = []
         self._seats: set[asyncio.Task[None]] = set()
+        self._leaving = False
 
     def take(self) -> RunnerHandle | None:
         """A runner that is warm, to be given back; None when one must wait for it."""
@@ -55,6 +56,10 @@ class SoloRunners:
         if runner.usable and not self._line.serve(runner):
             self._idle.append(runner)
 
+    def leave(self) -> None:
+        """Start no runner any more. Those that are up go on."""
+        self._leaving = True
+
     async def close(self) -> None:
         """End every runner at once."""
         self._line.dismiss("the worker is leaving")
@@ -72,7 +77,7 @@ class SoloRunners:
                     await runner.ended()
                 finally:
                     await runner.stop("was ended with its worker")
-                if not (runner.served or self._line.waiting):
+                if self._leaving or not (runner.served or self._line.waiting):
                     return
         finally:
             # Here, not in a callback of the task: whoever waits next must find the seat free.

@@ -29,7 +29,7 @@ Answer: TypeAlias = asyncio.Future[Reply]
 
 @dataclass(slots=True, eq=False)
 class Get:
-    """A key that somebody wants. deadline: on the loop's clock, as everywhere here."""
+    """A key that somebody wants. deadline: of `time.monotonic`, as everywhere here."""
 
     answer: Answer
     deadline: float
@@ -123,10 +123,14 @@ class Backlog:
 
 
 class Batch:
-    """One round trip. Its callers may leave or run out of time; the places of their replies stay."""
+    """One round trip. Its callers may leave or run out of time; the places of their replies stay.
 
-    def __init__(self, backlog: Backlog, sent_at: float) -> None:
+    least: a moment before which none of its deadlines comes.
+    """
+
+    def __init__(self, backlog: Backlog, sent_at: float, least: float = 0.0) -> None:
         self.sent_at = sent_at
+        self._least = least
         self._places: dict[str, int] = {}
         self._gets: list[Get] = []
         self._commands: list[Command] = []
@@ -188,6 +192,7 @@ class Batch:
             if call is None:
                 return
             room -= call.size
+            call.deadline = max(call.deadline, self._least)
             if isinstance(call, Get):
                 self._places.setdefault(call.key, len(self._places))
                 self._gets.append(call)

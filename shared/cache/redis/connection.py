@@ -4,7 +4,8 @@ One batch is under way at a time. What is asked meanwhile, or in the same turn o
 which leaves when the last reply is in: batches grow with the load, and a lone call waits for nothing.
 
 Redis lost: calls fail at their deadline until one attempt to reconnect has failed, from then on at once, until an
-attempt succeeds. Deadlines are kept on the loop's clock, as the socket's events are.
+attempt succeeds. Deadlines are for Redis: a loop that was held up sends what waits, and reads what has come, before it
+refuses anybody.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import logging
 import math
 import random
 from collections.abc import Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -25,6 +27,8 @@ RETRY_SECONDS: Final = (0.05, 0.5)
 """Between attempts to connect, drawn evenly: a thousand clients of a restarted server spread over half a second."""
 SILENCE_SECONDS: Final = 0.5
 """A wire that owes replies and brings no byte for so long is given up, unless callers have more patience."""
+SENT_SHARE: Final = 0.25
+"""Of the timeout: what a call has left, at the least, once it is sent."""
 _SETTLED_SECONDS: Final = 1.0
 """A connection that lasted less counts as a failed attempt, so that losing them in a row is not a busy loop."""
 _TIMER_GRAIN_SECONDS: Final = 0.001
@@ -37,9 +41,10 @@ class Connection:
     """An async context manager, made in the running loop. Entering does not wait for Redis.
 
     Calls return futures: await each at once or gather them. All raise CacheUnavailable, for whatever reason.
-    A call that was sent and then cancelled or timed out may have been carried out.
+    A call that was sent and then cancelled or timed out may have been carried out. Commands that block on the server
+    have no place here: everybody would wait behind them.
 
-    timeout_seconds: the most that any call takes.
+    timeout_seconds: the most that a call takes, or SENT_SHARE more where it had waited long for its turn.
     """
 
     def __init__(self, address: Address, *, timeout_seconds: float, rng: random.Random) -> None:
@@ -92,7 +97,7 @@ class Connection:
         await self.execute("PING")
 
     def _deadline(self) -> float:
-        return self._loop.time() + self._timeout
+        return monotonic() + self._timeout
 
     def _issue(self, call: Call) -> Answer:
         if self._refusal:
@@ -116,7 +121,8 @@ class Connection:
         self._flushing = False
         if self._wire is None or self._batch is not None:
             return
-        batch = Batch(self._backlog, self._loop.time())
+        now = monotonic()
+        batch = Batch(self._backlog, now, now + self._timeout * SENT_SHARE)
         if batch:
             self._batch = batch
             self._wire.send(batch.pack())
@@ -139,17 +145,15 @@ class Connection:
             if self._timer_at <= when:
                 return
             self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(when, self._due), when
-
-    def _due(self) -> None:
-        """Look only once the loop has read its sockets: after a hold-up, timers come before the replies that are in."""
-        self._loop.call_soon(self._loop.call_soon, self._expire)
+        self._timer, self._timer_at = self._loop.call_later(max(0, when - monotonic()), self._expire), when
 
     def _expire(self) -> None:
+        """Loops read their sockets before they run timers, so after a hold-up a reply that is in still counts."""
         self._timer = None
-        now = self._loop.time() + _TIMER_GRAIN_SECONDS
+        now = monotonic() + _TIMER_GRAIN_SECONDS
         why = f"Redis gave no answer within {self._timeout:g} s"
-        self._backlog.expire(now, why)
+        if not self._flushing:
+            self._backlog.expire(now, why)
         if self._batch is not None:
             self._batch.expire(now, why)
         if self._wire is not None and self._silent_at() <= now:
@@ -174,15 +178,15 @@ class Connection:
 
     async def _keep_connected(self) -> None:
         while True:
-            began = self._loop.time()
+            began = monotonic()
             try:
                 wire = await dial(self.address)
             except CacheUnavailable as error:
                 self._refuse(str(error))
-                began = self._loop.time()
+                began = monotonic()
             else:
                 await self._serve(wire)
-            if self._loop.time() - began < _SETTLED_SECONDS:
+            if monotonic() - began < _SETTLED_SECONDS:
                 await asyncio.sleep(self._rng.uniform(*RETRY_SECONDS))
 
     async def _serve(self, wire: Wire) -> None:
@@ -195,8 +199,9 @@ class Connection:
             _log.warning("lost Redis: %s", wire.lost.result())
         finally:
             self._wire = None
-            await wire.aclose()
+            wire.drop("the connection to Redis has been closed")
             self._give_up_batch(wire.lost.result())
+            await wire.aclose()
 
     def _give_up_batch(self, why: str) -> None:
         """What was sent may have been carried out; nobody will know."""

@@ -2,7 +2,7 @@
 
     value     1 0000000000008708 T {"id": …        (without the spaces)
               │ │                │ └ the public JSON, to the end
-              │ │                └ T terminal, L live
+              │ │                └ T terminal, L live, D deleted (then the JSON is empty)
               │ └ the order, 16 decimal digits
               └ version of this encoding
     message   id, newline, value
@@ -19,6 +19,7 @@ HEADER_BYTES: Final = 18
 _VERSION: Final = b"1"
 TERMINAL: Final = b"T"
 LIVE: Final = b"L"
+DELETED: Final = b"D"
 
 
 def encode(snapshot: Snapshot) -> bytes:
@@ -27,7 +28,14 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def flag(snapshot: Snapshot) -> bytes:
+    if snapshot.deleted:
+        return DELETED
     return TERMINAL if snapshot.terminal else LIVE
+
+
+def encode_message(snapshot: Snapshot) -> bytes:
+    """The snapshot with its id: a message, and an entry of `recent:<tenant>`."""
+    return b"%b\n%b" % (snapshot.id.encode(), encode(snapshot))
 
 
 def decode(id: str, value: object) -> Snapshot | None:
@@ -35,9 +43,9 @@ def decode(id: str, value: object) -> Snapshot | None:
     if not isinstance(value, bytes) or len(value) <= HEADER_BYTES or value[:1] != _VERSION:
         return None
     digits, mark = value[1:17], value[17:HEADER_BYTES]
-    if not digits.isdigit() or mark not in (TERMINAL, LIVE):
+    if not digits.isdigit() or mark not in (TERMINAL, LIVE, DELETED):
         return None
-    return Snapshot(id, int(digits), mark == TERMINAL, value[HEADER_BYTES:])
+    return Snapshot(id, int(digits), mark != LIVE, value[HEADER_BYTES:], deleted=mark == DELETED)
 
 
 def decode_message(message: bytes) -> Snapshot | None:

@@ -1,4 +1,4 @@
-"""Snapshots of jobs in Redis: kept, read, watched and published. The `Teller` and `Snapshots` of every service."""
+"""Snapshots of jobs in Redis: kept, read, watched and published. Every service's `Teller`, `Snapshots`, `Eraser`."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,14 +7,17 @@ from typing import Final
 from shared.cache.contract import LIVE_TTL_SECONDS, TERMINAL_TTL_SECONDS, WATCH_TTL_SECONDS
 from shared.cache.redis.batch import MAX_BATCH_CALLS, Answer
 from shared.cache.redis.connection import Connection
-from shared.cache.redis.encoding import decode, decode_message, encode, flag
+from shared.cache.redis.encoding import decode, decode_message, encode, encode_message, flag
+from shared.cache.redis.keys import follow_key, job_key, progress_key, stream_key, watch_key
 from shared.cache.redis.script import Script
 from shared.cache.redis.subscription import subscribe
 from shared.cache.redis.wire import Reply
-from shared.models.public import Snapshot
+from shared.models.public import Snapshot, deleted
 
 _TELL: Final = Script.beside(__file__, "tell.lua")
 _WATCH: Final = Script.beside(__file__, "watch.lua")
+_ERASE: Final = Script.beside(__file__, "erase.lua")
+_ALL_GATEWAYS: Final = "gateways"
 
 
 class RedisSnapshots:
@@ -29,7 +32,7 @@ class RedisSnapshots:
         await self._connection.run(_TELL, _keys(snapshot.id), arguments)
 
     async def fetch(self, id: str) -> Snapshot | None:
-        return decode(id, await self._connection.get(_job(id)))
+        return decode(id, await self._connection.get(job_key(id)))
 
     async def watch(self, gateway: str, ids: Sequence[str]) -> Sequence[Snapshot | None]:
         found: list[Snapshot | None] = []
@@ -40,10 +43,16 @@ class RedisSnapshots:
         return found
 
     async def unwatch(self, gateway: str, id: str) -> None:
-        await self._connection.execute("SREM", _watch(id), gateway)
+        await self._connection.execute("SREM", watch_key(id), gateway)
+
+    async def erase(self, id: str) -> None:
+        gone = deleted(id)
+        arguments = (encode(gone), TERMINAL_TTL_SECONDS, encode_message(gone))
+        keys = (*_keys(id), stream_key(id), progress_key(id), follow_key(id))
+        await self._connection.run(_ERASE, keys, arguments)
 
     def listen(self, gateway: str) -> AbstractAsyncContextManager[AsyncIterator[Snapshot]]:
-        return subscribe(self._connection.address, f"gw:{gateway}", decode_message)
+        return subscribe(self._connection.address, f"gw:{gateway}", decode_message, _ALL_GATEWAYS)
 
 
 async def _all(runs: Sequence[Answer]) -> list[Reply]:
@@ -52,17 +61,8 @@ async def _all(runs: Sequence[Answer]) -> list[Reply]:
         return [await run for run in runs]
     finally:
         for run in runs:
-            if not run.cancel() and not run.cancelled():
-                run.exception()  # looked at, so that the loop does not report the failures after the first
-
-
-def _job(id: str) -> str:
-    return f"job:{{{id}}}"
-
-
-def _watch(id: str) -> str:
-    return f"watch:{{{id}}}"
+            run.cancel()  # also tells the loop not to report failures after the first
 
 
 def _keys(id: str) -> tuple[str, str]:
-    return _job(id), _watch(id)
+    return job_key(id), watch_key(id)

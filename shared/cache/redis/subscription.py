@@ -1,4 +1,4 @@
-"""One channel, listened to on a wire of its own. Called by whatever of ours wakes others through Redis.
+"""One channel, or a few, listened to on a wire of its own. Called by whatever of ours wakes others through Redis.
 
 A reader that is slow stops the reading, and then Redis, by its own limits, closes the connection: nothing is dropped
 unseen, and nothing grows without bound. A peer that is silently gone is found by PING.
@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Final, Generic, Self, TypeVar
 
 from shared.cache.redis.address import Address
@@ -29,21 +30,26 @@ _PING: Final = pack(("PING",))
 
 @asynccontextmanager
 async def subscribe(
-    address: Address, channel: str, decode: Callable[[bytes], T | None]
+    address: Address, channel: str, decode: Callable[[bytes], T | None], *others: str
 ) -> AsyncIterator[AsyncIterator[T]]:
-    """The channel's messages, in the order published, from the moment this is entered.
+    """The messages of the channel, and of `others`, in the order published, from the moment this is entered.
 
     decode: makes the value of a message, or None of what is to be passed over.
     Entering, and iterating once the connection is lost, raise CacheUnavailable.
     """
     wire = await dial(address)
     try:
-        arrived = await ask(wire, [("SUBSCRIBE", channel)])
+        arrived = await ask(wire, [("SUBSCRIBE", channel, *others)])
         subscription = Subscription(wire, decode, arrived)
         with subscription:
             yield subscription
     finally:
         await wire.aclose()
+
+
+def text(message: bytes) -> str:
+    """Decodes messages that are ids."""
+    return message.decode("ascii", "replace")
 
 
 class Subscription(Generic[T]):
@@ -111,7 +117,7 @@ class Subscription(Generic[T]):
 
     def _beat(self) -> None:
         if not self._paused:  # else the silence is ours
-            if self._loop.time() - self._wire.heard_at > SILENCE_SECONDS:
+            if monotonic() - self._wire.heard_at > SILENCE_SECONDS:
                 self._wire.drop(f"Redis was silent for {SILENCE_SECONDS:g} s")
                 return
             self._wire.send(_PING)

@@ -7,7 +7,7 @@
 -- or read it when starting to watch. What does not start with a header and a body counts as nothing.
 
 local start = redis.call('GETRANGE', KEYS[1], 0, 18)
-local kept = #start == 19 and tonumber(string.match(start, '^1(%d+)[TL].$'))
+local kept = #start == 19 and tonumber(string.match(start, '^1(%d+)[TLD].$'))
 if kept and kept > tonumber(ARGV[1]) then
   return
 end

@@ -6,7 +6,7 @@
 -- Run by RedisSnapshots.watch. Nothing follows a terminal snapshot, so where one is kept nobody is registered.
 
 local kept = redis.call('GET', KEYS[1])
-if not (kept and string.match(string.sub(kept, 1, 18), '^1%d+T$') and #kept > 18) then
+if not (kept and string.match(string.sub(kept, 1, 18), '^1%d+[TD]$') and #kept > 18) then
   redis.call('SADD', KEYS[2], ARGV[1])
   redis.call('EXPIRE', KEYS[2], ARGV[2])
 end

@@ -5,6 +5,7 @@ A wire is used until it is lost and never again. Owned by `connection` (commands
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, Final, TypeAlias, cast
 
 import hiredis
@@ -36,8 +37,8 @@ class Wire(asyncio.Protocol):
         self.receive: Receive = self._unasked
         self.lost: asyncio.Future[str] = self._loop.create_future()
         """Done, with the reason, as soon as the wire is of no further use."""
-        self.heard_at = self._loop.time()
-        """When the last bytes came, on the loop's clock."""
+        self.heard_at = monotonic()
+        """When the last bytes came, by `time.monotonic`."""
 
     def send(self, data: bytes) -> None:
         """Write without waiting. Nothing happens on a lost wire: `lost` has told."""
@@ -52,7 +53,7 @@ class Wire(asyncio.Protocol):
     def resume(self) -> None:
         """Go on reading. The silence meanwhile was our own."""
         if self._transport is not None and not self.lost.done():
-            self.heard_at = self._loop.time()
+            self.heard_at = monotonic()
             self._transport.resume_reading()
 
     def drop(self, reason: str) -> None:
@@ -74,7 +75,7 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lost.done():
             return
-        self.heard_at = self._loop.time()
+        self.heard_at = monotonic()
         try:
             replies = self._parse(data)
         except hiredis.ProtocolError:

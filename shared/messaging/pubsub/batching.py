@@ -1,7 +1,7 @@
 """Group commit: whatever is added while a request is in flight goes out in the next one; when idle, at once.
 
-Nothing here waits on a timer, so a single operation pays no delay for the sake of batches. Used by the publisher (a queue
-a topic) and the source (one a subscription for acknowledgements and one for leases).
+Nothing here waits on a timer, so a single operation pays no delay for the sake of batches. Used by the publisher (a
+queue a topic) and the source (one a subscription for acknowledgements and one for leases).
 """
 
 import asyncio
@@ -119,7 +119,8 @@ class BatchQueue(Generic[T]):
     def _take(self) -> list[T]:
         if len(self._waiting) <= self._max_items and self._waiting_bytes <= self._max_bytes:
             return self._take_all()
-        batch, room = [], self._max_bytes
+        batch: list[T] = []
+        room = self._max_bytes
         while self._waiting and len(batch) < self._max_items:
             item = next(iter(self._waiting))
             if batch and item.size > room:

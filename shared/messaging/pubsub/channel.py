@@ -56,7 +56,7 @@ class PubSubChannel:
     def subscription(self, id: str) -> Resource:
         return self._resource("subscription", "subscriptions", id)
 
-    def call(self, method: str, request: Any, response: Any = None) -> grpc.aio.UnaryUnaryMultiCallable:  # noqa: ANN401 - see `wire`
+    def call(self, method: str, request: Any, response: Any = None) -> "grpc.aio.UnaryUnaryMultiCallable[Any, Any]":
         """The stub of a method. Without a response type the answer's bytes are left alone."""
         parse = None if response is None else response.FromString
         return self._channel.unary_unary(
@@ -90,7 +90,8 @@ class PubSubChannel:
 
     def _resource(self, kind: str, collection: str, id: str) -> Resource:
         path = f"projects/{self._project}/{collection}/{id}"
-        return Resource(path, (routing_header.to_grpc_metadata(((kind, path),)),))
+        header: Any = routing_header
+        return Resource(path, (header.to_grpc_metadata(((kind, path),)),))
 
 
 def _authorised() -> grpc.aio.Channel:

@@ -105,7 +105,7 @@ class PubSubPublisher:
     async def publish(self, topic: str, message: Message, *, timeout_seconds: float) -> None:
         """As `contract.Publisher.publish`. A cancelled caller leaves the others alone; its message may be published."""
         size = size_of(message) + _OVERHEAD
-        self._admit(size)
+        self._admit(size, timeout_seconds)
         resource, queue = self._topics.get(topic) or self._open(topic)
         loop = asyncio.get_running_loop()
         publication = _Publication(resource, message, size, loop.time() + timeout_seconds)
@@ -130,9 +130,11 @@ class PubSubPublisher:
             task.cancel()
         await asyncio.gather(*draining, *(queue.aclose() for queue in queues), return_exceptions=True)
 
-    def _admit(self, size: int) -> None:
+    def _admit(self, size: int, timeout_seconds: float) -> None:
         if self._closed:
             raise BrokerUnavailable("the publisher is closed")
+        if timeout_seconds <= 0:
+            raise BrokerUnavailable("no time is left to publish")
         if self._messages >= self._limits.max_messages or self._bytes + size > self._limits.max_bytes:
             raise Overloaded(f"{self._messages} messages ({self._bytes} bytes) wait to be published")
         self._messages += 1

@@ -1,7 +1,7 @@
 """Acknowledgements and lease changes of one subscription, each group-committed. Used by `source`.
 
-Lease changes go out one request after the other, so that a later one for the same message wins. Settling is best effort:
-a passing failure is tried once more, and what fails then is the broker's to redeliver.
+Lease changes go out one request after the other, so that a later one for the same message wins. Settling is best
+effort: a passing failure is tried once more, and what fails then is the broker's to redeliver.
 """
 
 import asyncio

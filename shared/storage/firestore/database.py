@@ -6,7 +6,7 @@ is under way, for which each call's deadline is the bound, and closes the connec
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -43,7 +43,7 @@ class _Session:
             Writer(connection, target.root, limits, retries),
             Committer(connection, target.root, limits, retries),
             Reader(connection, target.root, limits, retries),
-            Queries(connection, target.documents, limits, retries),
+            Queries(connection, target, limits, retries),
         )
 
     async def close(self) -> None:
@@ -100,6 +100,10 @@ class FirestoreDatabase:
     def query(self, query: Message) -> Coroutine[Any, Any, Sequence[Found]]:
         """See `Queries.run`."""
         return self._entered.queries.run(query)
+
+    def pick(self, names: Iterable[str], fields: Iterable[str]) -> Coroutine[Any, Any, Sequence[Found]]:
+        """See `Queries.pick`."""
+        return self._entered.queries.pick(names, fields)
 
     async def ping(self) -> None:
         """Return once the database has answered a read. Raises StoreUnavailable, Overloaded."""

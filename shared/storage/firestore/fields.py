@@ -10,37 +10,44 @@ from shared.storage.firestore.values import time_of
 
 def text(fields: Message, name: str, default: str = "") -> str:
     value = fields.get(name)
-    return default if value is None else str(value.string_value)
+    found: str = default if value is None else value.string_value
+    return found
 
 
 def optional_text(fields: Message, name: str) -> str | None:
     value = fields.get(name)
-    return None if value is None else str(value.string_value)
+    found: str | None = None if value is None else value.string_value
+    return found
 
 
 def integer(fields: Message, name: str, default: int = 0) -> int:
     value = fields.get(name)
-    return default if value is None else int(value.integer_value)
+    found: int = default if value is None else value.integer_value
+    return found
 
 
 def optional_integer(fields: Message, name: str) -> int | None:
     value = fields.get(name)
-    return None if value is None else int(value.integer_value)
+    found: int | None = None if value is None else value.integer_value
+    return found
 
 
 def real(fields: Message, name: str, default: float = 0.0) -> float:
     value = fields.get(name)
-    return default if value is None else float(value.double_value)
+    found: float = default if value is None else value.double_value
+    return found
 
 
 def data(fields: Message, name: str) -> bytes:
     value = fields.get(name)
-    return b"" if value is None else bytes(value.bytes_value)
+    found: bytes = b"" if value is None else value.bytes_value
+    return found
 
 
 def optional_data(fields: Message, name: str) -> bytes | None:
     value = fields.get(name)
-    return None if value is None else bytes(value.bytes_value)
+    found: bytes | None = None if value is None else value.bytes_value
+    return found
 
 
 def time(fields: Message, name: str, default: int = 0) -> int:

@@ -1,7 +1,8 @@
 """A job as a document of `jobs`: the spec, written once, and the state, written again at each transition.
 
-`input` and `output` are JSON bytes. `shard` leads the list indexes; `labels` are stored as `key=value` strings, which
-one index serves whatever the keys are (a map would need an index a key, and refuses keys like `__name__`).
+`input` and `output` are JSON bytes. `shard` leads the list indexes (the stub of a deleted job has none); `labels` are
+stored as `key=value` strings, which one index serves whatever the keys are (a map would need an index a key, and
+refuses keys like `__name__`).
 `replaces` holds the version that an update found: Firestore keeps the old update time for a write that changes nothing,
 and the renewal of a lease must count as a write.
 """
@@ -29,6 +30,7 @@ STATE_FIELDS: Final = (
     "error",
     "attempts",
     "cancel_requested_at",
+    "deleted_at",
     "expire_at",
     "replaces",
 )
@@ -57,10 +59,14 @@ SPEC_FIELDS: Final = (
 """What only the creation writes."""
 
 
-def set_spec(fields: Message, spec: JobSpec) -> None:
-    """Fill in SPEC_FIELDS."""
+def set_spec(fields: Message, spec: JobSpec, *, listed: bool = True) -> None:
+    """Fill in SPEC_FIELDS.
+
+    listed: whether lists find the job. Without a shard, no index has it.
+    """
     fields["tenant"].string_value = spec.tenant
-    fields["shard"].integer_value = shard_of(spec.id, JOB_SHARDS)
+    if listed:
+        fields["shard"].integer_value = shard_of(spec.id, JOB_SHARDS)
     fields["handler"].string_value = spec.handler
     fields["queue"].string_value = spec.queue
     fields["lane"].string_value = spec.lane
@@ -108,6 +114,7 @@ def set_state(fields: Message, job: Job, *, expire_at: int, replaces: Version | 
     _set_optional_time(fields, "started_at", job.started_at)
     _set_optional_time(fields, "finished_at", job.finished_at)
     _set_optional_time(fields, "cancel_requested_at", job.cancel_requested_at)
+    _set_optional_time(fields, "deleted_at", job.deleted_at)
     _set_outcome(fields, job)
     set_time(fields, "expire_at", expire_at)
     if replaces is not None:
@@ -132,7 +139,7 @@ def _set_outcome(fields: Message, job: Job) -> None:
 
 
 def job_of(id: str, fields: Message) -> Job:
-    """The job in a document's fields."""
+    """The job in a document's fields. What was not read is as if nobody had set it."""
     error = fields.get("error")
     attempts = fields.get("attempts")
     return Job(
@@ -152,6 +159,7 @@ def job_of(id: str, fields: Message) -> Job:
         if attempts is None
         else tuple(_attempt_of(each.map_value.fields) for each in attempts.array_value.values),
         cancel_requested_at=read.optional_time(fields, "cancel_requested_at"),
+        deleted_at=read.optional_time(fields, "deleted_at"),
     )
 
 
@@ -167,7 +175,7 @@ def _spec_of(id: str, fields: Message) -> JobSpec:
         expires_at=read.time(fields, "expires_at"),
         timeout_seconds=read.real(fields, "timeout_seconds"),
         max_attempts=read.integer(fields, "max_attempts"),
-        lane=Lane(read.text(fields, "lane")),
+        lane=Lane(read.text(fields, "lane", Lane.INTERACTIVE)),
         scheduled_for=read.optional_time(fields, "run_at"),
         labels={} if labels is None else labels_of(each.string_value for each in labels.array_value.values),
         cache_key=read.optional_text(fields, "cache_key"),

@@ -11,7 +11,7 @@ from shared.storage.firestore.writes import ENCODING
 
 
 class FirestoreJobs:
-    """See `JobClaims` and `Schedules`."""
+    """See `JobClaims`, `Schedules` and `JobErasure`."""
 
     def __init__(self, database: FirestoreDatabase, retention: Retention | None = None) -> None:
         self._database = database
@@ -44,6 +44,15 @@ class FirestoreJobs:
         self._add_update(request, name, job, held)
         return await self._database.write(name, request.SerializeToString())
 
+    async def replace(self, job: Job, held: Version) -> WriteResult:
+        name = self._jobs.name(job.spec.id)
+        request = BatchWriteRequest()
+        with ENCODING:
+            fields = writes.replace(request, name, held)
+            set_spec(fields, job.spec, listed=job.deleted_at is None)
+            set_state(fields, job, expire_at=self._retention.forget_at(job), replaces=held)
+        return await self._database.write(name, request.SerializeToString())
+
     async def update_with_timer(self, job: Job, held: Version, timer: Timer) -> WriteResult:
         request = CommitRequest()
         self._add_update(request, self._jobs.name(job.spec.id), job, held)
@@ -54,7 +63,7 @@ class FirestoreJobs:
     def _add_create(self, request: Message, name: str, job: Job) -> None:
         with ENCODING:
             fields = writes.create(request, name)
-            set_spec(fields, job.spec)
+            set_spec(fields, job.spec, listed=job.deleted_at is None)
             set_state(fields, job, expire_at=self._retention.forget_at(job))
 
     def _add_update(self, request: Message, name: str, job: Job, held: Version) -> None:

@@ -14,8 +14,8 @@ import grpc.aio
 from shared.errors import StoreUnavailable
 from shared.storage.contract import Version
 from shared.storage.firestore.admission import Admission
+from shared.storage.firestore.batcher import MicroBatcher
 from shared.storage.firestore.connection import Connection
-from shared.storage.firestore.departures import Departures
 from shared.storage.firestore.limits import MAX_READS, Limits
 from shared.storage.firestore.protobuf import BatchGetDocumentsRequest, Message
 from shared.storage.firestore.retry import Retries
@@ -70,7 +70,7 @@ class Reader:
         self._retries = retries
         self._admission = Admission("reads", calls=limits.max_pending_reads)
         self._waiting: dict[str, _Wanted] = {}
-        self._departures = Departures(self._board, in_flight=limits.reads_in_flight)
+        self._batcher = MicroBatcher(self._next_batch, in_flight=limits.reads_in_flight)
         self._loop = asyncio.get_running_loop()
 
     async def read(self, name: str) -> Found | None:
@@ -86,7 +86,7 @@ class Reader:
         wanted.waiters.append(waiter)
         wanted.deadline = self._loop.time() + self._deadline_seconds
         expiry = self._loop.call_at(wanted.deadline, _fail, waiter, "the deadline passed before Firestore answered")
-        self._departures.call()
+        self._batcher.wake()
         try:
             return await waiter
         finally:
@@ -96,9 +96,9 @@ class Reader:
     async def close(self) -> None:
         """Take no more reads, wait for those under way (each has its deadline), and end."""
         await self._admission.close()
-        await self._departures.close()
+        await self._batcher.close()
 
-    def _board(self) -> Coroutine[None, None, None] | None:
+    def _next_batch(self) -> Coroutine[None, None, None] | None:
         names = list(itertools.islice(self._waiting, MAX_READS))
         return self._fetch({name: self._waiting.pop(name) for name in names}) if names else None
 

@@ -22,12 +22,14 @@ def set_timestamp(timestamp: Message, at: int) -> None:
 def time_of(value: Message) -> int:
     """Milliseconds since the epoch of a value that `set_time` made."""
     timestamp = value.timestamp_value
-    return int(timestamp.seconds * 1_000 + timestamp.nanos // 1_000_000)
+    milliseconds: int = timestamp.seconds * 1_000 + timestamp.nanos // 1_000_000
+    return milliseconds
 
 
 def micros(timestamp: Message) -> int:
     """Microseconds since the epoch of one of the store's own times."""
-    return int(timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000)
+    microseconds: int = timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000
+    return microseconds
 
 
 def set_version(timestamp: Message, version: Version) -> None:

@@ -14,8 +14,8 @@ import grpc.aio
 from shared.errors import DocumentRefused, StoreUnavailable
 from shared.storage.contract import Version, WriteResult
 from shared.storage.firestore.admission import Admission
+from shared.storage.firestore.batcher import MicroBatcher
 from shared.storage.firestore.connection import Connection
-from shared.storage.firestore.departures import Departures
 from shared.storage.firestore.limits import MAX_REQUEST_BYTES, MAX_WRITES, Limits
 from shared.storage.firestore.pending import DocumentQueue, PendingWrite
 from shared.storage.firestore.protobuf import BatchWriteRequest, Message
@@ -36,7 +36,7 @@ class Writer:
         self._retries = retries
         self._admission = Admission("writes", calls=limits.max_pending_writes, size=limits.max_pending_write_bytes)
         self._queue = DocumentQueue()
-        self._departures = Departures(self._board, in_flight=limits.writes_in_flight)
+        self._batcher = MicroBatcher(self._next_batch, in_flight=limits.writes_in_flight)
         self._loop = asyncio.get_running_loop()
 
     async def write(self, name: str, payload: bytes) -> WriteResult:
@@ -54,7 +54,7 @@ class Writer:
         write = PendingWrite(name, payload, self._loop.create_future(), self._loop.time() + self._deadline_seconds)
         expiry = self._loop.call_at(write.deadline, write.expire)
         self._queue.put(write)
-        self._departures.call()
+        self._batcher.wake()
         try:
             return await write.done
         finally:
@@ -64,9 +64,9 @@ class Writer:
     async def close(self) -> None:
         """Take no more writes, wait for those under way (each has its deadline), and end."""
         await self._admission.close()
-        await self._departures.close()
+        await self._batcher.close()
 
-    def _board(self) -> Coroutine[None, None, None] | None:
+    def _next_batch(self) -> Coroutine[None, None, None] | None:
         writes = self._queue.take(most=MAX_WRITES, size=MAX_REQUEST_BYTES)
         return self._send(writes) if writes else None
 
@@ -152,7 +152,7 @@ class Writer:
     def _again(self, writes: list[PendingWrite]) -> None:
         for write in writes:
             self._queue.put_back(write)
-        self._departures.call()
+        self._batcher.wake()
 
     def _give_up(self, writes: list[PendingWrite]) -> None:
         for write in writes:

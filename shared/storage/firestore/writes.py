@@ -30,6 +30,14 @@ def update(request: Message, name: str, held: Version, mask: Iterable[str]) -> M
     return write.update.fields
 
 
+def replace(request: Message, name: str, held: Version) -> Message:
+    """Write the whole document if nobody wrote since `held`: what is not set is gone."""
+    write = request.writes.add()
+    set_version(write.current_document.update_time, held)
+    write.update.name = name
+    return write.update.fields
+
+
 def put(request: Message, name: str) -> Message:
     """Write the whole document, whatever is there."""
     write = request.writes.add()

@@ -17,6 +17,8 @@ from shared.models.public import Snapshot
 PATIENT: Final = 5.0
 """Seconds a call may take where its speed is not what is tested."""
 
+HASTY: Final = 0.05
+"""Seconds that a gateway gives a call."""
 NO_TTL: Final = -1  # PTTL's answer for a key that never expires
 
 

@@ -1,45 +1,40 @@
 """A Redis for the cache's contract tests, and the subjects of the suite.
 
-`redis_url` is shared and may be somebody's own (REDIS_URL): tests on it use job ids of their own and touch nothing
-else. `own_redis` belongs to one test, which may flush, freeze and kill it.
+`redis_url` is the session's, shared with all suites and maybe somebody's own: tests on it use job ids of their own and
+touch nothing else. `own_redis` belongs to one test, which may flush, freeze and kill it.
 """
 
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from deploy.local.backends import REDIS, Backend
+from deploy.local.backends import REDIS, Backend, Backends
 from deploy.local.find import this_machine
 from deploy.local.guard import Guard
-from tests.contract.cache.cache_subject import Subject, memory_subject, redis_subject
+from shared.cache.redis.connection import Connection
+from tests.contract.cache.cache_subject import HASTY, Subject, connect, memory_subject, redis_subject
+from tests.contract.cache.scripted_redis import ScriptedRedis, scripted_redis
+from tests.contract.cache.waiting import back
 
 
-@asynccontextmanager
-async def _running(given: str, logs: Path) -> AsyncIterator[Backend]:
+@pytest.fixture(scope="session")
+def redis_url(backends: Backends) -> str:
+    return backends.redis.address
+
+
+@pytest.fixture
+async def own_redis(tmp_path: Path) -> AsyncIterator[Backend]:
     async with Guard() as guard:
-        backend = Backend(REDIS, given, logs, guard)
+        backend = Backend(REDIS, "", tmp_path, guard)
         await backend.plan(this_machine())
         await backend.start()
         try:
             yield backend
         finally:
             await backend.stop()
-
-
-@pytest.fixture(scope="session")
-async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with _running(os.environ.get("REDIS_URL", ""), tmp_path_factory.mktemp("redis")) as backend:
-        yield backend.address
-
-
-@pytest.fixture
-async def own_redis(tmp_path: Path) -> AsyncIterator[Backend]:
-    async with _running("", tmp_path) as backend:
-        yield backend
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -50,6 +45,29 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     else:
         async with redis_subject(request.getfixturevalue("redis_url")) as subject:
             yield subject
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedRedis]:
+    """A server that answers as the test says."""
+    async with scripted_redis() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+async def patient(scripted: ScriptedRedis) -> AsyncIterator[Connection]:
+    """A connection to it that stands."""
+    async with connect(scripted.url) as connection:
+        await connection.ping()
+        yield connection
+
+
+@pytest.fixture
+async def hasty(scripted: ScriptedRedis) -> AsyncIterator[Connection]:
+    """The same, with the deadline of a gateway."""
+    async with connect(scripted.url, HASTY) as connection:
+        await back(connection.ping)
+        yield connection
 
 
 _RUN = os.urandom(6).hex()

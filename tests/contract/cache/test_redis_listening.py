@@ -1,7 +1,7 @@
 """A channel's connection: nothing lost at its start, a slow reader felt by the sender, a dead peer noticed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -10,16 +10,10 @@ from shared.cache.redis.address import Address
 from shared.cache.redis.snapshots import RedisSnapshots
 from shared.cache.redis.subscription import MAX_HELD_BYTES, PING_SECONDS, SILENCE_SECONDS, subscribe
 from tests.contract.cache.cache_subject import connect, state
-from tests.contract.cache.scripted_redis import ScriptedRedis, array, bulk, scripted_redis
-from tests.contract.cache.waiting import soon, unavailable
+from tests.contract.cache.scripted_redis import ScriptedRedis, array, bulk
+from tests.contract.cache.waiting import soon, unavailable, until
 
 CONFIRMED = array(bulk(b"subscribe"), bulk(b"ch"), b":1\r\n")
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedRedis]:
-    async with scripted_redis() as scripted:
-        yield scripted
 
 
 def message(content: bytes) -> bytes:
@@ -30,9 +24,9 @@ def as_it_is(content: bytes) -> bytes | None:
     return content
 
 
-async def test_messages_that_come_with_the_confirmation_are_heard(server: ScriptedRedis) -> None:
+async def test_messages_that_come_with_the_confirmation_are_heard(scripted: ScriptedRedis) -> None:
     async def confirm() -> None:
-        asked = await server.next()
+        asked = await scripted.next()
         assert asked.command == [b"SUBSCRIBE", b"ch"]
         asked.answer(CONFIRMED + message(b"1") + message(b"2")[:9])
         await asked.writer.drain()
@@ -40,27 +34,42 @@ async def test_messages_that_come_with_the_confirmation_are_heard(server: Script
 
     async with asyncio.TaskGroup() as group:
         group.create_task(confirm())
-        async with subscribe(Address.parse(server.url), "ch", as_it_is) as heard:
+        async with subscribe(Address.parse(scripted.url), "ch", as_it_is) as heard:
             assert [await soon(anext(heard)) for _ in range(3)] == [b"1", b"2", b"3"]
 
 
-async def test_a_refused_subscription_is_refused_on_entering(server: ScriptedRedis) -> None:
+async def test_what_came_before_the_connection_was_lost_is_heard_first(scripted: ScriptedRedis) -> None:
+    async def confirm_and_leave() -> None:
+        asked = await scripted.next()
+        asked.answer(CONFIRMED + message(b"1") + message(b"2") + message(b"cut off")[:-5])
+        asked.writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(confirm_and_leave())
+        async with subscribe(Address.parse(scripted.url), "ch", as_it_is) as heard:
+            await until(scripted.connections[0].is_closing)
+            assert [await soon(anext(heard)) for _ in range(2)] == [b"1", b"2"]
+            for _ in range(2):
+                assert "closed" in await soon(unavailable(anext(heard)))
+
+
+async def test_a_refused_subscription_is_refused_on_entering(scripted: ScriptedRedis) -> None:
     async def refuse() -> None:
-        (await server.next()).answer(b"-NOPERM no\r\n")
+        (await scripted.next()).answer(b"-NOPERM no\r\n")
 
     async with asyncio.TaskGroup() as group:
         group.create_task(refuse())
-        entering = subscribe(Address.parse(server.url), "ch", as_it_is)
+        entering = subscribe(Address.parse(scripted.url), "ch", as_it_is)
         assert "NOPERM" in await unavailable(entering.__aenter__())
 
 
-async def test_a_slow_reader_stops_the_sender_and_loses_nothing(server: ScriptedRedis) -> None:
+async def test_a_slow_reader_stops_the_sender_and_loses_nothing(scripted: ScriptedRedis) -> None:
     total, size = 600, 100_000
     sent = 0
 
     async def flood() -> None:
         nonlocal sent
-        asked = await server.next()
+        asked = await scripted.next()
         asked.answer(CONFIRMED)
         for number in range(total):
             asked.answer(message(b"%06d" % number + b"x" * size))
@@ -69,7 +78,7 @@ async def test_a_slow_reader_stops_the_sender_and_loses_nothing(server: Scripted
 
     async with asyncio.TaskGroup() as group:
         flooding = group.create_task(flood())
-        async with subscribe(Address.parse(server.url), "ch", as_it_is) as heard:
+        async with subscribe(Address.parse(scripted.url), "ch", as_it_is) as heard:
             assert (await soon(anext(heard)))[:6] == b"000000"
             await no_longer_changes(lambda: sent)
             assert not flooding.done()
@@ -112,5 +121,5 @@ async def no_longer_changes(value: Callable[[], int]) -> None:
     """Return once the value has been the same for a while."""
     async with asyncio.timeout(20):
         before = -1
-        while before != (before := value()):  # noqa: ASYNC110 - that nothing happens is no event
+        while before != (before := value()):
             await asyncio.sleep(0.2)

@@ -1,6 +1,7 @@
 """The adapter with a real server in its daily life: what it is asked, what it may hold, who is let in."""
 
 import asyncio
+import gc
 import random
 import re
 import ssl
@@ -172,6 +173,23 @@ async def test_a_key_of_another_type_is_a_fault_that_says_so(
     assert "WRONGTYPE" in await unavailable(snapshots.tell(state(job, 1)))
     assert "WRONGTYPE" in await unavailable(snapshots.watch("gw", [job, job]))
     assert await snapshots.fetch(job) is None
+
+
+async def test_where_many_fail_together_the_loop_has_nothing_to_report(
+    connection: Connection, snapshots: RedisSnapshots, job: str
+) -> None:
+    await connection.execute("SADD", f"job:{{{job}}}", "x")
+    await connection.execute("EXPIRE", f"job:{{{job}}}", 60)
+    loop = asyncio.get_running_loop()
+    reported: list[object] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+    try:
+        await unavailable(snapshots.watch("gw", [job] * 9))
+        gc.collect()
+        await asyncio.sleep(0)
+    finally:
+        loop.set_exception_handler(None)
+    assert reported == []
 
 
 # Who is let in

@@ -36,5 +36,5 @@ async def soon(awaited: Awaitable[T], within: float = 5.0) -> T:
 async def until(true: Callable[[], bool], within: float = 10.0) -> None:
     """Look every few milliseconds."""
     async with asyncio.timeout(within):
-        while not true():  # noqa: ASYNC110 - what is looked at sets no event
+        while not true():
             await asyncio.sleep(0.005)

@@ -94,6 +94,34 @@ async def test_a_store_that_comes_late_is_found(firestore_address: str) -> None:
             assert isinstance(await waiting, Version)
 
 
+async def test_what_expired_while_there_was_no_connection_is_never_written(
+    firestore_address: str, project: str, direct: FirestoreJobs
+) -> None:
+    """Its caller was told that nothing was written."""
+    port = choose_port()
+    async with FirestoreDatabase(project, f"127.0.0.1:{port}", limits=SHORT) as database:
+        job = running()
+        with pytest.raises(StoreUnavailable):
+            await FirestoreJobs(database).create(job)
+        async with FaultyProxy(firestore_address, port), asyncio.timeout(20):
+            while not await _answers(database):
+                pass
+            assert await direct.read(job.spec.id) is None
+
+
+async def test_what_was_given_up_while_there_was_no_connection_is_never_written(firestore_address: str) -> None:
+    port = choose_port()
+    async with FirestoreDatabase(new_project(), f"127.0.0.1:{port}", limits=LONG) as database:
+        jobs, given_up, stays = FirestoreJobs(database), running(), running()
+        leaving, staying = start([jobs.create(given_up), jobs.create(stays)])
+        for _ in range(5):  # turns of the loop, for both to be taken for one request
+            await asyncio.sleep(0)
+        leaving.cancel()
+        async with FaultyProxy(firestore_address, port):
+            assert isinstance(await staying, Version)
+            assert isinstance(await jobs.create(given_up), Version)
+
+
 async def test_a_lost_reply_leaves_the_write_unknown(proxy: FaultyProxy, project: str, direct: FirestoreJobs) -> None:
     async with FirestoreDatabase(project, proxy.address, limits=Limits(deadline_seconds=1.5)) as database:
         jobs, job = FirestoreJobs(database), running()

@@ -70,6 +70,7 @@ JOB: dict[str, st.SearchStrategy[Any]] = {
     "error": st.none() | st.builds(JobError, codes, texts, st.booleans()),
     "attempts": st.lists(st.builds(Attempt, counts, codes, texts, times, times), max_size=10).map(tuple),
     "cancel_requested_at": st.none() | times,
+    "deleted_at": st.none() | times,
 }
 jobs = st.builds(Job, **JOB)
 TIMER: dict[str, st.SearchStrategy[Any]] = {
@@ -101,6 +102,10 @@ KEY: dict[str, st.SearchStrategy[Any]] = {
     "burst": st.none() | counts,
     "expires_at": st.none() | times,
     "revoked_at": st.none() | times,
+    "name": texts,
+    "created_at": st.none() | times,
+    "previous_sha256": st.none() | data,
+    "previous_until": st.none() | times,
 }
 keys = st.builds(ApiKey, **KEY)
 

@@ -3,6 +3,7 @@ belong, and no life of their own.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -57,8 +58,13 @@ async def test_a_killed_worker_leaves_no_runner_behind(tmp_path: Path, handler: 
     assert len(runners) == 2
     assert int((tmp_path / "shared").read_text()) in runners
     process.kill()
-    await process.communicate()
-    await until(lambda: all(map(gone, runners)))
+    try:
+        await until(lambda: all(map(gone, runners)))
+    finally:
+        for pid in runners:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await process.communicate()
 
 
 async def test_what_handlers_print_goes_to_standard_error_line_by_line() -> None:

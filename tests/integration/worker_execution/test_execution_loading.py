@@ -74,9 +74,11 @@ async def test_a_runner_that_loads_other_handlers_than_announced_is_refused(tmp_
     module = tmp_path / "mine.py"
     module.write_text(HANDLER)
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    async with engine(environ=environ, handlers=("mine:handlers",)) as running:
+    async with engine(environ=environ, handlers=("mine:handlers",), solo_slots=1) as running:
         module.write_text(HANDLER.replace('"mine"', '"renamed"'))
         outcome = await running.run(task("mine", alone=True))
         assert isinstance(outcome, Interrupted)
         assert "restart the worker" in outcome.cause
         assert await running.run(task("mine", input=b"3")) == Succeeded(b"3")
+        module.write_text(HANDLER)
+        assert await running.run(task("mine", input=b"4", alone=True)) == Succeeded(b"4")

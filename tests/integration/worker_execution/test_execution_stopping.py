@@ -1,6 +1,8 @@
 """Time limits, cancelling and leaving: handlers that stop when told, that do not, and that cannot."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from services.worker.execution.engine import Engine
 from services.worker.execution.outcomes import Canceled, Interrupted, Lost, Succeeded, TimedOut
 from services.worker.execution.task import Task
 from shared.errors import Overloaded
-from tests.integration.worker_execution.running import Lag, engine, gone, task, until
+from tests.integration.worker_execution.running import Lag, children, engine, gone, task, until
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -82,12 +84,19 @@ async def test_a_cancelled_run_stops_soon(running: Engine, tmp_path: Path, handl
     assert not running.cancel(asked.run_id)
 
 
-async def test_a_run_cancelled_before_its_first_step_ends(running: Engine, tmp_path: Path) -> None:
-    asked = task("heed.loop", tmp_path / "told", path=tmp_path / "begun")
-    run = asyncio.create_task(running.run(asked))
-    await asyncio.sleep(0)  # `run` has sent it, in the same moment as this cancels it
-    assert running.cancel(asked.run_id)
-    assert await run == Canceled()
+async def test_a_run_cancelled_before_its_first_step_ends_without_a_grace(tmp_path: Path) -> None:
+    async with engine(grace_seconds=30) as running:
+        before = await pid(running)
+        asked = task("heed.loop", tmp_path / "told", path=tmp_path / "begun")
+
+        async def cancel() -> bool:
+            return running.cancel(asked.run_id)
+
+        async with asyncio.timeout(5):  # both in one turn of the loop, so that the runner hears of both at once
+            outcome, cancelled = await asyncio.gather(running.run(asked), cancel())
+        assert cancelled
+        assert outcome == Canceled()
+        assert await pid(running) == before
 
 
 async def test_a_run_that_waits_for_a_slot_can_be_cancelled(tmp_path: Path) -> None:
@@ -171,6 +180,24 @@ async def test_a_drain_lets_running_work_finish_and_starts_nothing(tmp_path: Pat
         assert await held == Succeeded(b'"waited"')
 
 
+async def test_a_runner_that_dies_during_a_drain_is_not_started_again(tmp_path: Path) -> None:
+    async with engine(solo_slots=1) as running:
+        before = set(children(os.getpid()))
+        names = ("wait.loop", "wait.process")
+        runs = [
+            await begun(running, task(name, tmp_path / "go", path=tmp_path / name), tmp_path / name) for name in names
+        ]
+        drain = asyncio.create_task(running.drain(10))
+        await asyncio.sleep(0)
+        killed = {int((tmp_path / name).read_text()) for name in names}
+        for each in killed:
+            os.kill(each, signal.SIGKILL)
+        assert [type(outcome) for outcome in await asyncio.gather(*runs)] == [Lost, Lost]
+        await drain
+        await asyncio.sleep(0.1)  # there is no condition for what must not happen
+        assert set(children(os.getpid())) <= before - killed
+
+
 async def test_closing_interrupts_what_still_runs_and_leaves_no_process(tmp_path: Path) -> None:
     async with engine(solo_slots=1) as running:
         shared = await pid(running)
@@ -206,5 +233,7 @@ async def test_a_task_alone_takes_a_process_whatever_its_handler_asks_for(runnin
     assert lag.worst < 1
     for handler in ("echo.loop", "echo.thread"):
         assert isinstance(await running.run(task(handler, alone=True)), Succeeded)
-    assert not isinstance(await running.run(task("exit.thread", alone=True)), Succeeded | Interrupted)
-    assert await running.run(task("exit.loop", alone=True)) != Lost("", suspect=False)
+    shared = await pid(running)
+    for handler in ("exit.loop", "exit.thread"):
+        assert isinstance(await running.run(task(handler, alone=True)), Lost)
+    assert await pid(running) == shared

@@ -24,11 +24,13 @@ handlers = Handlers(queue="unruly")
 class Text:
     text: str = ""
     path: str = ""
-    """A file to create when the handler has begun."""
+    """A file to create when the handler has begun; it holds the process's id."""
 
 
 def begun(input: Text) -> None:
-    Path(input.path).touch()
+    whole = Path(f"{input.path}.part")
+    whole.write_text(str(os.getpid()))
+    whole.rename(input.path)
 
 
 def note(input: Text, what: str) -> None:
@@ -366,6 +368,7 @@ def fork_process(input: Text) -> None:
     pid = os.fork()
     if pid == 0:
         time.sleep(60)
+        os._exit(0)
     note(input, str(pid))
     os._exit(1)
 

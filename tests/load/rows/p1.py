@@ -34,6 +34,7 @@ QUANTITIES: Final = (
     Quantity("peer_rps", "FastAPI + uvicorn + redis-py, one core", "req/s"),
     Quantity("of_peer", "gateway / FastAPI + redis-py", "", at_least(3)),
     Quantity("cpu_us", "gateway CPU a request", "µs"),
+    Quantity("of_server_cpu", "CPU a request, bare web.Server / gateway", ""),
     Quantity("half_p50_ms", "latency at half of that rate, open model, p50", "ms"),
     Quantity("half_p99_ms", "the same, p99", "ms"),
 )
@@ -55,15 +56,16 @@ async def measure(bench: Bench) -> list[Row]:
 async def _round(bench: Bench, row: Row, hot: Sequence[Exchange], servers: dict[str, Server]) -> None:
     """Everything once, within so short a time that the machine is the same for all."""
     rates: dict[str, float] = {}
+    cpu: dict[str, float] = {}
     for name, server in servers.items():
         exchanges = hot if name in {"gateway", "peer"} else [type(each)(each.message, hot[0].body) for each in hot]
         used = Meter({name: [server.pid]})
         tally = await saturate(bench, row, server, exchanges)
         rates[name] = tally.rate
-        if name == "gateway":
-            row.add({"cpu_us": used.read()[name] / max(tally.ended, 1) * 1e6})
+        cpu[name] = used.read()[name] / max(tally.ended, 1)
     row.add({f"{name}_rps": rate for name, rate in rates.items()})
-    row.add({"of_server": rates["gateway"] / rates["server"]})
+    row.add({"of_server": rates["gateway"] / rates["server"], "of_server_cpu": cpu["server"] / cpu["gateway"]})
+    row.add({"cpu_us": cpu["gateway"] * 1e6})
     if "peer" in rates:
         row.add({"of_peer": rates["gateway"] / rates["peer"]})
     await _at_half(bench, row, servers["gateway"], hot, rates["gateway"] / 2)

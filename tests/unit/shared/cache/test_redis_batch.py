@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cache.redis.batch import MAX_BATCH_CALLS, MAX_WAITING_BYTES, Backlog, Batch, Call, Command, Get
+from shared.cache.redis.batch import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_CALLS,
+    MAX_WAITING_BYTES,
+    Backlog,
+    Batch,
+    Call,
+    Command,
+    Get,
+)
 from shared.cache.redis.wire import pack
 from shared.errors import CacheUnavailable
 
@@ -108,6 +117,16 @@ async def test_what_expires_under_way_keeps_its_place() -> None:
     assert batch.deadline is None
 
 
+async def test_what_is_sent_late_has_a_little_time_left() -> None:
+    late, early = command("late", 1.0), command("early", 9.0)
+    batch = Batch(backlog_of(late, early), sent_at=2.0, least=3.0)
+    batch.expire(2.9, "over")
+    assert batch.deadline == 3.0
+    batch.expire(3.0, "over")
+    assert refusal(late) == "over"
+    assert batch.deadline == 9.0
+
+
 async def test_what_goes_again_goes_before_all_others_in_its_old_order() -> None:
     backlog = backlog_of(command("c"))
     again = [command("a"), command("b")]
@@ -121,6 +140,15 @@ async def test_a_batch_of_nobody_is_empty() -> None:
     backlog = backlog_of(gone)
     assert not Batch(backlog, 0.0)
     assert not backlog
+
+
+async def test_a_batch_is_full_once_it_is_large() -> None:
+    half = MAX_BATCH_BYTES // 2
+    backlog = backlog_of(command("a", size=half), command("b", size=half), command("c", size=3 * half), command("d"))
+    names = []
+    while batch := Batch(backlog, 0.0):
+        names.append([each[0] for each in sent(batch)])
+    assert names == [[b"a", b"b"], [b"c"], [b"d"]]
 
 
 @pytest.mark.parametrize("calls", [1, MAX_BATCH_CALLS, 3 * MAX_BATCH_CALLS])

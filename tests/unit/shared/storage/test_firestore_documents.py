@@ -1,5 +1,6 @@
 """The fields of documents, and the indexes and exemptions that `deploy/firestore.indexes.json` declares for them."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,20 +9,25 @@ from typing import Any
 import pytest
 
 from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
-from shared.storage.contract import Timer, Version
+from shared.storage.contract import JobFilter, Timer, Version
 from shared.storage.firestore import writes
 from shared.storage.firestore.catalogue import HANDLER_FIELDS
+from shared.storage.firestore.idempotency import REQUEST_FIELDS
 from shared.storage.firestore.job_codec import SPEC_FIELDS, STATE_FIELDS, set_spec, set_state
+from shared.storage.firestore.job_lists import SUMMARY_FIELDS, list_query
 from shared.storage.firestore.keys import KEY_FIELDS
-from shared.storage.firestore.protobuf import BatchWriteRequest
+from shared.storage.firestore.protobuf import CONTAINS, DESCENDING, EQUAL, BatchWriteRequest
+from shared.storage.firestore.queues import QUEUE_FIELDS
 from shared.storage.firestore.timers import TIMER_FIELDS, set_timer
 
 DECLARED: Any = json.loads((Path(__file__).parents[4] / "deploy/firestore.indexes.json").read_text())
 FIELDS = {
     "jobs": {*SPEC_FIELDS, *STATE_FIELDS},
     "timers": set(TIMER_FIELDS),
+    "idempotency": set(REQUEST_FIELDS),
     "handlers": set(HANDLER_FIELDS),
     "keys": set(KEY_FIELDS),
+    "queues": set(QUEUE_FIELDS),
 }
 
 FULL = Job(
@@ -58,6 +64,7 @@ FULL = Job(
     error=JobError(ErrorCode.REJECTED, "", retryable=True),
     attempts=(Attempt(1, ErrorCode.REJECTED, "", 1, 2),),
     cancel_requested_at=1,
+    deleted_at=1,
 )
 
 
@@ -93,7 +100,7 @@ def test_no_field_is_declared_twice() -> None:
     assert len(list(exemptions())) == len(set(exemptions()))
 
 
-@pytest.mark.parametrize("collection", ["jobs", "timers"])
+@pytest.mark.parametrize("collection", ["jobs", "timers", "idempotency"])
 def test_no_field_of_a_hot_collection_has_an_index_of_its_own(collection: str) -> None:
     """An index on each rising time, fence or output would bound writes and be paid for, and no query would use it."""
     assert {field for group, field in exemptions() if group == collection} == FIELDS[collection]
@@ -106,9 +113,9 @@ def test_what_is_declared_exists() -> None:
         assert {field["fieldPath"] for field in index["fields"]} <= FIELDS[index["collectionGroup"]]
 
 
-def test_jobs_vanish_by_themselves() -> None:
+def test_jobs_and_keyed_requests_vanish_by_themselves() -> None:
     ttls = [(each["collectionGroup"], each["fieldPath"]) for each in DECLARED["fieldOverrides"] if each.get("ttl")]
-    assert ttls == [("jobs", "expire_at")]
+    assert ttls == [("jobs", "expire_at"), ("idempotency", "expire_at")]
 
 
 def test_every_index_on_a_rising_time_is_led_by_a_shard() -> None:
@@ -121,3 +128,32 @@ def test_every_index_on_a_rising_time_is_led_by_a_shard() -> None:
 def test_the_query_for_due_timers_has_its_index() -> None:
     fields = [{"fieldPath": "shard", "order": "ASCENDING"}, {"fieldPath": "due_at", "order": "ASCENDING"}]
     assert {"collectionGroup": "timers", "queryScope": "COLLECTION", "fields": fields} in DECLARED["indexes"]
+
+
+COMBINATIONS = list(itertools.product((None, JobStatus.FAILED), (None, "h"), (None, ("a", "b")), (None, 1), (None, 2)))
+
+
+@pytest.mark.parametrize("parts", COMBINATIONS)
+def test_every_query_for_a_list_of_jobs_has_its_index(parts: Any) -> None:
+    query = list_query(JobFilter("t", *parts), shard=0, limit=1)
+    kinds = {EQUAL: {"order": "ASCENDING"}, CONTAINS: {"arrayConfig": "CONTAINS"}}
+    conditions = [each.field_filter for each in query.where.composite_filter.filters]
+    selecting = [{"fieldPath": each.field.field_path, **kinds[each.op]} for each in conditions if each.op in kinds]
+    ranged = {each.field.field_path for each in conditions if each.op not in kinds}
+    assert ranged <= {"created_at"}
+    assert [(each.field.field_path, each.direction) for each in query.order_by] == [
+        ("created_at", DESCENDING),
+        ("__name__", DESCENDING),  # as every index ends, in the direction of its last field
+    ]
+    fields = [*selecting, {"fieldPath": "created_at", "order": "DESCENDING"}]
+    assert {"collectionGroup": "jobs", "queryScope": "COLLECTION", "fields": fields} in DECLARED["indexes"]
+
+
+def test_a_list_reads_nothing_large() -> None:
+    assert set(SPEC_FIELDS) | set(STATE_FIELDS) == {*SUMMARY_FIELDS, "input", "output", "traceparent", "replaces"}
+
+
+def test_a_stub_is_in_no_index_of_lists() -> None:
+    fields = writes.create(BatchWriteRequest(), "jobs/job_1")
+    set_spec(fields, FULL.spec, listed=False)
+    assert set(SPEC_FIELDS) - set(fields) == {"shard"}

@@ -1,0 +1,170 @@
+"""`POST /v1/jobs`: 202 once the job will happen, 200 if it is over. Equal work is shared, and a retry runs nothing.
+
+What can happen to a request, in order: it is refused; its Idempotency-Key says that it was accepted before; its result
+is known, or its work under way (`sharing`); or it becomes a job of its own. Then it may wait.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from services.gateway.answers import Accepted, job_answer
+from services.gateway.aside import Aside
+from services.gateway.edge import TRAIL
+from services.gateway.headers import idempotency_key, wait_seconds
+from services.gateway.idempotency import Claim, Idempotency, Proposal, Replayed
+from services.gateway.limits import read_json
+from services.gateway.problems import Problem
+from services.gateway.settings import Settings
+from services.gateway.sharing import Sharing
+from services.gateway.status import Statuses
+from services.gateway.submission import Caching, Submission, parse_submission
+from services.gateway.submit import Submitter
+from services.gateway.waiting import Waiting
+from shared.cache.contract import Teller
+from shared.clock import Clock
+from shared.models.job import JobSpec
+from shared.models.key import ApiKey
+from shared.models.public import Snapshot, snapshot
+
+ROUTE = "POST /v1/jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What it takes to accept jobs."""
+
+    submitter: Submitter
+    sharing: Sharing
+    statuses: Statuses
+    teller: Teller
+    aside: Aside
+    clock: Clock
+
+    async def accept(self, spec: JobSpec) -> Snapshot:
+        """The job as accepted, told to Redis beside: whoever reads it before that asks the store. Raises Problem."""
+        accepted = snapshot(await self.submitter.accept(spec))
+        self.aside.do(self.teller.tell(accepted), "tell an accepted job")
+        return accepted
+
+
+class Posting:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        submitter: Submitter,
+        sharing: Sharing,
+        idempotency: Idempotency,
+        statuses: Statuses,
+        waiting: Waiting,
+        teller: Teller,
+        aside: Aside,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._desk = Desk(submitter, sharing, statuses, teller, aside, clock)
+        self._idempotency = idempotency
+        self._statuses = statuses
+        self._waiting = waiting
+        self._clock = clock
+
+    async def post(self, request: web.Request, key: ApiKey) -> web.Response:
+        """The endpoint."""
+        named = idempotency_key(request.headers.getall("Idempotency-Key", ()))
+        body = await read_json(request, max_bytes=self._settings.max_body_bytes, seconds=self._settings.body_seconds)
+        submission = parse_submission(body, now=self._clock.now())
+        order = Order(self._desk, body, submission, key.tenant, request[TRAIL].traceparent)
+        headers: dict[str, str] = {}
+        if named is None:
+            accepted = await (await order.propose()).accept()
+        else:
+            met = await self._idempotency.once(Claim.of(tenant=key.tenant, route=ROUTE, key=named, body=body), order)
+            accepted = met.value
+            if isinstance(met, Replayed):
+                headers["Idempotency-Replayed"] = "true"
+        return await self._answer(request, key, accepted, headers)
+
+    async def _answer(
+        self, request: web.Request, key: ApiKey, accepted: Accepted, replayed: Mapping[str, str]
+    ) -> web.Response:
+        state = accepted.state
+        headers = {"Location": f"/v1/jobs/{state.id}", **accepted.headers, **replayed}
+        seconds = wait_seconds(request.headers.getall("Prefer", ()))
+        waited = None if seconds is None else await self._wait(state, key.tenant, seconds)
+        if waited is not None:
+            state, headers["Preference-Applied"] = waited, f"wait={seconds}"
+        return job_answer(state, status=200 if state.terminal else 202, headers=headers)
+
+    async def _wait(self, state: Snapshot, tenant: str, seconds: int) -> Snapshot | None:
+        """What it has come to after `seconds`; None without room to wait, which is no error: the job was accepted."""
+        if state.terminal:
+            return state
+        try:
+            return await self._waiting.wait(self._statuses.verify(state.id, tenant), seconds=seconds, fresh=state)
+        except Problem:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One request for a job: the `Work` of its Idempotency-Key. body: what `submission` was read from."""
+
+    desk: Desk
+    body: Any
+    submission: Submission
+    tenant: str
+    traceparent: str | None
+
+    async def propose(self) -> "Proposal[Accepted]":
+        spec = await self.desk.submitter.prepare(self.submission, tenant=self.tenant, traceparent=self.traceparent)
+        if spec.cache_key is None:
+            return Own(self.desk, spec)
+        refresh = self.submission.cache is Caching.REFRESH
+        return await self.desk.sharing.propose(spec, refresh=refresh)
+
+    async def recall(self, id: str) -> Accepted:
+        return Accepted(await self.desk.statuses.read(self.desk.statuses.verify(id, self.tenant)))
+
+    async def look_for(self, id: str) -> Accepted | None:
+        issued = self.desk.statuses.verify(id, self.tenant)
+        known = await self.desk.statuses.known(issued)
+        if known is None and self.desk.clock.now() >= issued.expires_at:
+            known = await self.desk.statuses.stored(issued)
+        return None if known is None else Accepted(known)
+
+    async def accept_under(self, id: str) -> Accepted:
+        issued = self.desk.statuses.verify(id, self.tenant)
+        submission = parse_submission(self.body, now=issued.created_at)
+        spec = await self.desk.submitter.prepare(
+            submission, tenant=self.tenant, traceparent=self.traceparent, under=issued
+        )
+        return Accepted(await self.desk.accept(spec))
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A job that is nobody else's."""
+
+    desk: Desk
+    spec: JobSpec
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+    @property
+    def expires_at(self) -> int:
+        return self.spec.expires_at
+
+    @property
+    def takes_seconds(self) -> int:
+        return self.desk.submitter.takes_seconds
+
+    async def accept(self) -> Accepted:
+        return Accepted(await self.desk.accept(self.spec))
+
+    def withdraw(self) -> None:
+        """Nobody has heard of it."""

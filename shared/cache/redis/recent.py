@@ -1,0 +1,35 @@
+"""The jobs that a tenant's gateways accepted lately, in Redis: a list a tenant. The `Recent` of gateways."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.cache.contract import RECENT_JOBS, RECENT_TTL_SECONDS
+from shared.cache.redis.connection import Connection
+from shared.cache.redis.encoding import decode_message, encode_message
+from shared.cache.redis.script import Script
+from shared.models.public import Snapshot
+
+_RECENT: Final = Script.beside(__file__, "recent.lua")
+_FORGET: Final = Script.beside(__file__, "forget.lua")
+
+
+class RedisRecent:
+    """See the Protocol. connection: open while this is used."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def add(self, tenant: str, accepted: Snapshot) -> None:
+        arguments = (encode_message(accepted), RECENT_JOBS, RECENT_TTL_SECONDS)
+        await self._connection.run(_RECENT, (_key(tenant),), arguments)
+
+    async def forget(self, tenant: str, id: str) -> None:
+        await self._connection.run(_FORGET, (_key(tenant),), (f"{id}\n",))
+
+    async def newest(self, tenant: str) -> Sequence[Snapshot]:
+        found = await self._connection.execute("LRANGE", _key(tenant), 0, -1)
+        return [snapshot for each in found if (snapshot := decode_message(each)) is not None]
+
+
+def _key(tenant: str) -> str:
+    return f"recent:{tenant}"

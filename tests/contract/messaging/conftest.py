@@ -1,0 +1,57 @@
+"""A Pub/Sub emulator for the contract tests of messaging, and the subjects of the suite.
+
+`pubsub_address` is shared and may be somebody's own (PUBSUB_EMULATOR_HOST): tests on it use names of their own.
+`own_pubsub` belongs to one test, which may freeze and kill it.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from deploy.local.backends import PUBSUB, Backend
+from deploy.local.find import this_machine
+from deploy.local.guard import Guard
+from tests.contract.messaging.broker_subject import LaneSubject, Subject, memory_subject, pubsub_subject
+
+
+@asynccontextmanager
+async def _running(given: str, logs: Path) -> AsyncIterator[Backend]:
+    async with Guard() as guard:
+        backend = Backend(PUBSUB, given, logs, guard)
+        await backend.plan(this_machine())
+        await backend.start()
+        try:
+            yield backend
+        finally:
+            await backend.stop()
+
+
+@pytest.fixture(scope="session")
+async def pubsub_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    given = os.environ.get(PUBSUB.variable, "")
+    async with _running(given, tmp_path_factory.mktemp("pubsub")) as backend:
+        yield backend.address
+
+
+@pytest.fixture
+async def own_pubsub(tmp_path: Path) -> AsyncIterator[Backend]:
+    async with _running("", tmp_path) as backend:
+        yield backend
+
+
+@pytest.fixture(params=["memory", "pubsub"])
+async def subject(request: pytest.FixtureRequest, pubsub_address: str) -> AsyncIterator[Subject]:
+    if request.param == "memory":
+        async with memory_subject() as subject:
+            yield subject
+    else:
+        async with pubsub_subject(pubsub_address) as subject:
+            yield subject
+
+
+@pytest.fixture
+async def lane(subject: Subject) -> LaneSubject:
+    return await subject.new_lane()
