@@ -65,6 +65,7 @@ class ManualClock:
 
     async def advance(self, seconds: float) -> None:
         """Move time on by `seconds`, waking sleepers in the order of their due times, each at its own moment."""
+        await self._settle()  # whoever has just been started reaches its first wait
         target = self._monotonic + seconds
         while self._sleepers and self._sleepers[0][0] <= target:
             due, _, woken = heapq.heappop(self._sleepers)

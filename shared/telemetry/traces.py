@@ -8,13 +8,24 @@ recorded, and no exporter is even imported, unless an OTLP endpoint is configure
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    set_span_in_context,
+)
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 
@@ -33,7 +44,9 @@ class Trail:
 
     def fail(self, kind: str) -> None:
         """Say that the work failed, by the kind of error only."""
-        self.note("error.type", kind)
+        if self._span is not None:
+            self._span.set_attribute("error.type", kind)
+            self._span.set_status(StatusCode.ERROR)
 
 
 class Traces:
@@ -62,10 +75,8 @@ class Traces:
             yield Trail(traceparent if parent else None)
             return
         context = set_span_in_context(NonRecordingSpan(parent)) if parent else None
-        with self._tracer.start_as_current_span(
-            name, context, SpanKind.SERVER, dict(attributes), record_exception=False
-        ) as span:
-            yield Trail(format_traceparent(span.get_span_context()), span)
+        with self._span(self._tracer, name, SpanKind.SERVER, attributes, context=context) as trail:
+            yield trail
 
     @contextmanager
     def process(self, destination: str, traceparent: str | None, attributes: Mapping[str, str]) -> Iterator[Trail]:
@@ -75,15 +86,42 @@ class Traces:
             yield Trail(traceparent if sender else None)
             return
         described = {"messaging.system": "gcp_pubsub", "messaging.destination.name": destination, **attributes}
-        with self._tracer.start_as_current_span(
-            f"process {destination}", None, SpanKind.CONSUMER, described, [Link(sender)], record_exception=False
-        ) as span:
-            yield Trail(format_traceparent(span.get_span_context()), span)
+        name, links = f"process {destination}", [Link(sender)]
+        with self._span(self._tracer, name, SpanKind.CONSUMER, described, links=links) as trail:
+            yield trail
 
     def shutdown(self) -> None:
         """Export what is waiting, within the exporter's own deadline."""
         if self._provider is not None:
             self._provider.shutdown()
+
+    @contextmanager
+    def _span(
+        self,
+        tracer: Tracer,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, str],
+        *,
+        context: Context | None = None,
+        links: Sequence[Link] = (),
+    ) -> Iterator[Trail]:
+        """A span that an exception marks as failed by its type: its words could quote an input."""
+        with tracer.start_as_current_span(
+            name,
+            context,
+            kind,
+            dict(attributes),
+            links,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            trail = Trail(format_traceparent(span.get_span_context()), span)
+            try:
+                yield trail
+            except BaseException as fault:
+                trail.fail(type(fault).__qualname__)
+                raise
 
     def _sampled(self, parent: SpanContext | None) -> bool:
         if parent is not None:

@@ -78,7 +78,7 @@ class FirestoreKeys:
 
     async def find(self, id: str) -> ApiKey | None:
         stored = await self.read(id)
-        return stored and stored.value
+        return None if stored is None else stored.value
 
     async def put(self, key: ApiKey) -> None:
         request = BatchWriteRequest()
@@ -88,7 +88,7 @@ class FirestoreKeys:
 
     async def read(self, id: str) -> Stored[ApiKey] | None:
         found = await self._database.read(self._keys.name(id))
-        return found and Stored(key_of(id, found.document.fields), found.version, found.read_at)
+        return None if found is None else Stored(key_of(id, found.document.fields), found.version, found.read_at)
 
     async def create(self, key: ApiKey) -> WriteResult:
         request = BatchWriteRequest()
