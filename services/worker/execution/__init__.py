@@ -8,7 +8,7 @@ imports their modules. What each module is for:
     shared      the runner that many `loop` and `thread` handlers share, watched and replaced
     solo        runners that take one task at a time: `process` handlers, and jobs that must run alone
     handle      one runner as the worker sees it: its tasks, their time limits, its end
-    process     the child process and the connection to it
+    process     a runner's process and the connection to it; `child` starts it
     messages    what the two say to each other, over `frames`
     runner/     the child's side: the only place where handlers are imported and called
 

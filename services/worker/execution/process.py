@@ -9,10 +9,10 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
+from services.worker.execution.child import ChildProcess
 from services.worker.execution.errors import Garbled
 from services.worker.execution.frames import Decoder
 from services.worker.execution.mark import Mark
@@ -26,8 +26,6 @@ LEAVE_SECONDS = 1.0
 REST_SECONDS = 1.0
 """What is still to be read after the process has ended is already here; more would come from a fork that lives on."""
 
-_STDERR = 2
-
 Receive = Callable[[ToWorker], None]
 
 
@@ -40,7 +38,7 @@ class RunnerProcess(asyncio.Protocol):
         self._decoder = Decoder(frame_bytes)
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ChildProcess | None = None
         self._cause = ""
 
     @classmethod
@@ -50,7 +48,7 @@ class RunnerProcess(asyncio.Protocol):
         self = cls(receive, Mark.create(), settings.frame_bytes)
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
-            self._process = await self._spawned(kind, settings, environ, theirs)
+            self._process = self._spawned(kind, settings, environ, theirs)
         except BaseException:
             ours.close() if self._transport is None else self._transport.abort()
             self._mark.close()
@@ -60,20 +58,13 @@ class RunnerProcess(asyncio.Protocol):
         self._mark.close_fd()
         return self
 
-    async def _spawned(
+    def _spawned(
         self, kind: Kind, settings: ExecutionSettings, environ: Mapping[str, str], theirs: socket.socket
-    ) -> asyncio.subprocess.Process:
+    ) -> ChildProcess:
         fds = (theirs.fileno(), self._mark.fd)
         setup = Setup.of(settings, kind, worker_pid=os.getpid(), socket_fd=fds[0], mark_fd=fds[1])
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", PROGRAM, setup.argument()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=_STDERR,
-            env={name: value for name, value in environ.items() if name not in settings.withheld},
-            start_new_session=True,
-            pass_fds=[fd for fd in fds if fd >= 0],
-        )
+        seen = {name: value for name, value in environ.items() if name not in settings.withheld}
+        return ChildProcess(PROGRAM, setup.argument(), seen, [fd for fd in fds if fd >= 0])
 
     @property
     def pid(self) -> int:

@@ -15,7 +15,8 @@ from services.worker.execution.settings import ExecutionSettings
 from services.worker.execution.task import Task
 from shared.clock import SystemClock
 
-UNRULY = "tests.integration.worker_execution.unruly:handlers"
+_HERE = "tests.integration.worker_execution"
+HANDLERS = (f"{_HERE}.ordinary:handlers", f"{_HERE}.unruly:handlers")
 
 _numbers = itertools.count(1)
 
@@ -23,7 +24,7 @@ _numbers = itertools.count(1)
 @asynccontextmanager
 async def engine(environ: Mapping[str, str] = os.environ, **settings: Any) -> AsyncIterator[Engine]:
     """One that has started. Its grace is short, its restarts do not wait."""
-    chosen = {"handlers": (UNRULY,), "grace_seconds": 0.15, **settings}
+    chosen = {"handlers": HANDLERS, "grace_seconds": 0.15, **settings}
     running = Engine(ExecutionSettings(**chosen), environ=environ, clock=SystemClock(), chance=lambda: 0.0)
     try:
         await running.start()

@@ -44,10 +44,9 @@ async def test_stop_signals_leave_the_decision_to_the_worker(tmp_path: Path) -> 
 
 
 async def lone_worker(*arguments: str) -> asyncio.subprocess.Process:
-    program = "tests.integration.worker_execution.lone_worker"
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", program, *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    command = (sys.executable, "-m", "tests.integration.worker_execution.lone_worker", *arguments)
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 @pytest.mark.parametrize("handler", ["spin.loop", "clutch"])
@@ -65,6 +64,25 @@ async def test_a_killed_worker_leaves_no_runner_behind(tmp_path: Path, handler: 
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await process.communicate()
+
+
+async def test_a_worker_that_was_frozen_does_not_blame_its_runner() -> None:
+    process = await lone_worker("steady")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    said: list[bytes] = []
+    async with asyncio.timeout(30):
+        for frozen in (False, True):
+            if frozen:
+                process.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(1)  # the time is what matters: several times what a runner may be silent
+                process.send_signal(signal.SIGCONT)
+            process.stdin.write(b"\n")
+            said.append(await process.stdout.readline())
+        process.stdin.close()
+        await process.communicate()
+    assert said[0].startswith(b"Succeeded")
+    assert said[0] == said[1]
 
 
 async def test_what_handlers_print_goes_to_standard_error_line_by_line() -> None:

@@ -31,9 +31,10 @@ async def test_the_catalogue_says_what_is_announced() -> None:
     async with engine() as running:
         loaded = running.catalogue["echo.loop"]
         assert running.slots == {"loop": 200, "thread": 16, "process": 2}
+        assert running.catalogue["spin.loop"].entry.queue == "unruly"
     entry = loaded.entry
     assert loaded.run_in == "loop"
-    assert (entry.name, entry.queue, entry.version) == ("echo.loop", "unruly", "v2")
+    assert (entry.name, entry.queue, entry.version) == ("echo.loop", "ordinary", "v2")
     assert (entry.timeout_seconds, entry.max_attempts, entry.cache_for_seconds) == (7, 3, 9)
     assert entry.description == "Gives back what it got."
     assert entry.input_schema["properties"]["text"]["type"] == "string"

@@ -114,6 +114,12 @@ async def test_a_long_message_is_cut_to_two_kibibytes(running: Engine) -> None:
     assert 2_000 < len(outcome.message.encode()) <= 2_048
 
 
+async def test_a_logger_that_fails_does_not_hide_the_failure(running: Engine) -> None:
+    outcome = await running.run(task("log.process"))
+    assert isinstance(outcome, Failed)
+    assert outcome.message == "ValueError: unlogged"
+
+
 async def test_a_task_that_tries_to_end_the_runner_ends_itself_only(running: Engine, tmp_path: Path) -> None:
     neighbour = asyncio.create_task(running.run(task("wait.loop", tmp_path / "go", path=tmp_path / "begun")))
     await until((tmp_path / "begun").exists)

@@ -6,6 +6,7 @@ output joined to standard error, no secret in the environment.
 
 import ctypes
 import faulthandler
+import logging
 import os
 import resource
 import signal
@@ -35,8 +36,16 @@ def settle(setup: Setup) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (setup.memory_bytes, setup.memory_bytes))
     sys.stdout, sys.stderr = bounded_text(_STDERR), bounded_text(_STDERR)
     logs.configure("worker", f"{setup.instance}-runner-{os.getpid()}", level=setup.log_level, stream=sys.stderr)
+    _keep_own_log()
     faulthandler.enable(_STDERR)
     faulthandler.register(STACKS_SIGNAL, _STDERR)
+
+
+def _keep_own_log() -> None:
+    """Whatever authors do to the root logger's handlers, the runner's lines do not pass through it."""
+    own = logging.getLogger("sluice")
+    own.handlers[:] = logging.getLogger().handlers
+    own.propagate = False
 
 
 def _die_with(worker_pid: int) -> None:
