@@ -40,7 +40,7 @@ class Pace:
 
     pulls: int = 4
     """Of a lane, listening at a time: what they begin out of step shortens the delivery (see `pubsub.source`)."""
-    wait_seconds: float = 2.0
+    wait_seconds: float = 1.5
     """Of one pull. Bounds what a drain waits for pulls, and for how long a killed process's pulls swallow messages."""
     lease_seconds: int = 10
     """No longer than the ack deadline of any of the subscriptions."""
@@ -66,6 +66,10 @@ class Counters:
     pull_failures: int = 0
     in_flight: int = 0
     """Held now: handled, settled, or waiting for a slot."""
+    idle_pulls: int = 0
+    """Pulls that waited and brought nothing: there was nothing."""
+    newest_at: int = 0
+    """Publish time of the newest message pulled, in milliseconds since the epoch; 0 before the first."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +114,11 @@ class Consumer:
         """By subscription; they go on counting."""
         return self._counters
 
+    def oldest_at(self, subscription: str) -> int | None:
+        """Publish time of the oldest message that is held, in milliseconds since the epoch; None if none is."""
+        held = (each.delivery for each in self._held.values())
+        return min((each.published_at for each in held if each.subscription == subscription), default=None)
+
     @property
     def lease_failures(self) -> int:
         """Renewals that failed since the start."""
@@ -143,12 +152,14 @@ class Consumer:
         sleeper = asyncio.create_task(self._clock.sleep(deadline_seconds), name="drain deadline")
         quiet = asyncio.create_task(self._until_quiet(), name="drain")
         await asyncio.wait({sleeper, quiet}, return_when=asyncio.FIRST_COMPLETED)
+        cut_short = any(state.pulls for state in self._shares.lanes)
         for task in (sleeper, quiet, *self._tasks):
             task.cancel()
         await asyncio.gather(sleeper, quiet, return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=LAST_SECONDS / 2)
-        await self._give_back_the_rest()
+        # Pulls that are cut short go on at the broker for as long as they would have waited, and swallow what they see.
+        await self._give_back_the_rest(math.ceil(self._pace.wait_seconds) if cut_short else 0)
         self._drained.set()
 
     async def _until_quiet(self) -> None:
@@ -156,11 +167,11 @@ class Consumer:
             self._quiet.clear()
             await self._quiet.wait()
 
-    async def _give_back_the_rest(self) -> None:
+    async def _give_back_the_rest(self, after_seconds: int) -> None:
         rest = tuple(self._held.values())
         try:
             async with asyncio.timeout(LAST_SECONDS / 2):
-                await self._release(rest)
+                await self._release(rest, after_seconds)
         except TimeoutError:
             _log.warning("%d messages could not be given back in time; their leases lapse", len(rest))
 
@@ -249,6 +260,8 @@ class Consumer:
         counters = self._counters[state.lane.subscription]
         counters.pulled += len(deliveries)
         counters.in_flight += len(deliveries)
+        counters.idle_pulls += not deliveries and now - pull.started >= self._pace.wait_seconds / 2
+        counters.newest_at = max(counters.newest_at, *(each.published_at for each in deliveries), 0)
         room = self._shares.running_room() + len(deliveries) if self._taking else 0
         for delivery in deliveries:
             held = self._held[delivery.ack_id] = _Held(delivery, state, now)
@@ -285,22 +298,23 @@ class Consumer:
         except BrokerUnavailable:
             counters.settle_failures += 1
 
-    async def _release(self, given_up: Iterable[_Held]) -> None:
+    async def _release(self, given_up: Iterable[_Held], after_seconds: int = 0) -> None:
         held = [each for each in given_up if each.delivery.ack_id in self._held]
         for each in held:
             self._leases.let_go(each.delivery)
         try:
-            await self._source.extend([each.delivery for each in held], seconds=0)
+            await self._source.extend([each.delivery for each in held], seconds=after_seconds)
         except BrokerUnavailable:
             _log.warning("%d messages could not be given back; their leases lapse", len(held))
         for each in held:
-            self._counters[each.delivery.subscription].released += 1
-            self._forget(each)
+            self._counters[each.delivery.subscription].released += self._forget(each)
 
-    def _forget(self, held: _Held) -> None:
+    def _forget(self, held: _Held) -> bool:
+        """Free its slot. False when that was done before."""
         if self._held.pop(held.delivery.ack_id, None) is None:
-            return
+            return False
         self._counters[held.delivery.subscription].in_flight -= 1
         slot_seconds = max(0.0, self._clock.monotonic() - held.started)
         self._shares.settled(held.state, slot_seconds)
         self._wake_up.set()
+        return True

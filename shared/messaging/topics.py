@@ -53,6 +53,10 @@ class Names:
     def jobs(self, queue: str, lane: Lane) -> str:
         return f"{self.prefix}-jobs-{queue}-{lane}"
 
+    def is_jobs(self, topic: str) -> bool:
+        """Whether `topic` carries jobs of some queue, dead letters aside."""
+        return topic.startswith(f"{self.prefix}-jobs-") and topic.endswith(tuple(f"-{lane}" for lane in Lane))
+
     def dead(self, queue: str, lane: Lane) -> str:
         return f"{self.jobs(queue, lane)}-dead"
 

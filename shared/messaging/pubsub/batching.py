@@ -8,9 +8,12 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 _log = logging.getLogger(__name__)
+
+SLOW_SECONDS: Final = 0.1
+"""Longer than a request takes at a broker in good health."""
 
 
 class Batchable(Protocol):
@@ -39,7 +42,8 @@ class BatchQueue(Generic[T]):
 
     send: does one batch and settles each operation in it; what it leaves unsettled is abandoned.
     gate: awaited before a batch is taken, so that operations wait here, where they can still be withdrawn.
-    max_in_flight: batches at a time; all but the first start only when full.
+    max_in_flight: batches at a time. All but the first start only when a whole batch waits, or when the one before has
+        been out for `SLOW_SECONDS`, so that one slow request does not hold up everything behind it.
     """
 
     def __init__(
@@ -57,11 +61,12 @@ class BatchQueue(Generic[T]):
         self._waiting: OrderedDict[T, None] = OrderedDict()
         self._waiting_bytes = 0
         self._senders: set[asyncio.Task[None]] = set()
+        self._last_take = 0.0
 
     def add(self, item: T) -> None:
         self._waiting[item] = None
         self._waiting_bytes += item.size
-        if not self._senders or (self._full and len(self._senders) < self._max_in_flight):
+        if not self._senders or (len(self._senders) < self._max_in_flight and (self._full or self._slow)):
             self._start_sender()
 
     def withdraw(self, item: T) -> None:
@@ -88,7 +93,12 @@ class BatchQueue(Generic[T]):
     def _full(self) -> bool:
         return len(self._waiting) >= self._max_items or self._waiting_bytes >= self._max_bytes
 
+    @property
+    def _slow(self) -> bool:
+        return asyncio.get_running_loop().time() - self._last_take > SLOW_SECONDS
+
     def _start_sender(self) -> None:
+        self._last_take = asyncio.get_running_loop().time()
         sender = asyncio.create_task(self._send_all(), name="batch sender")
         self._senders.add(sender)
         sender.add_done_callback(self._ended)
@@ -105,6 +115,7 @@ class BatchQueue(Generic[T]):
     async def _send_all(self) -> None:
         while self._waiting:
             await self._gate()
+            self._last_take = asyncio.get_running_loop().time()
             if batch := self._take():
                 await self._send_one(batch)
 

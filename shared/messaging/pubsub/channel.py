@@ -5,6 +5,7 @@ and is made once; who called decides whether to ask again.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,10 +14,13 @@ from google.api_core.gapic_v1 import routing_header
 
 from shared.messaging.pubsub import wire
 
+_log = logging.getLogger(__name__)
+
 _OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 30_000),  # the service closes connections that ping more often
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),  # by default up to two minutes pass before the next try
+    ("grpc.use_local_subchannel_pool", 1),  # or channels to one address would share a connection
     ("grpc.max_send_message_length", -1),  # sizes are ours to check
     ("grpc.max_receive_message_length", -1),  # a hundred messages of 9 MB may come in one answer
 ]
@@ -31,13 +35,18 @@ class Resource:
 
 
 class PubSubChannel:
-    """A channel and the project whose topics it reaches. Close it after publisher and source."""
+    """A connection, and the project whose topics it reaches. Close it after publisher and source.
+
+    A server takes about 100 calls at a time on one connection, and a source keeps some waiting for each subscription: a
+    service that reads many gives its source a channel of its own.
+    """
 
     def __init__(self, channel: grpc.aio.Channel, project: str) -> None:
         self._channel = channel
         self._project = project
         self._ready = asyncio.Event()
         self._watch = asyncio.create_task(self._follow_state(), name="pubsub channel")
+        self._watch.add_done_callback(_report_fault)
 
     @classmethod
     def open(cls, project: str, *, emulator: str | None = None) -> Self:
@@ -92,6 +101,11 @@ class PubSubChannel:
         path = f"projects/{self._project}/{collection}/{id}"
         header: Any = routing_header
         return Resource(path, (header.to_grpc_metadata(((kind, path),)),))
+
+
+def _report_fault(watch: asyncio.Task[None]) -> None:
+    if not watch.cancelled() and (fault := watch.exception()):
+        _log.error("The connection is no longer watched", exc_info=fault)
 
 
 def _authorised() -> grpc.aio.Channel:

@@ -40,7 +40,7 @@ class PublishLimits:
     batch_bytes: int = 8_000_000
     """Pub/Sub takes 10 MB; a message that is larger than this travels alone."""
     batches_in_flight: int = 4
-    """For one topic. The first starts at once, the others only when a whole batch waits."""
+    """For one topic; see `batching`."""
 
 
 class _Flight:

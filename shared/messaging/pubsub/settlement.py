@@ -70,8 +70,8 @@ class Settlement:
         self._subject = subject
         self._call = call
         self._draw = draw
-        self._acks = self._queue(self._acknowledge)
-        self._leases = self._queue(self._extend)
+        self._acks = self._queue(self._acknowledge, max_in_flight=2)
+        self._leases = self._queue(self._extend, max_in_flight=1)
 
     async def acknowledge(self, ack_id: str) -> None:
         """Raises BrokerUnavailable."""
@@ -93,8 +93,8 @@ class Settlement:
         """Fail what waits."""
         await asyncio.gather(self._acks.aclose(), self._leases.aclose())
 
-    def _queue(self, send: Callable[[list[Settling]], Awaitable[None]]) -> BatchQueue[Settling]:
-        return BatchQueue(send, gate=_at_once, max_items=_MAX_IDS, max_bytes=_MAX_BYTES)
+    def _queue(self, send: Callable[[list[Settling]], Awaitable[None]], *, max_in_flight: int) -> BatchQueue[Settling]:
+        return BatchQueue(send, gate=_at_once, max_items=_MAX_IDS, max_bytes=_MAX_BYTES, max_in_flight=max_in_flight)
 
     async def _acknowledge(self, batch: list[Settling]) -> None:
         await self._settle(batch, None)

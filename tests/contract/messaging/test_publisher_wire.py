@@ -41,6 +41,14 @@ async def publisher(channel: PubSubChannel) -> AsyncIterator[PubSubPublisher]:
     await publisher.aclose(deadline_seconds=0)
 
 
+@pytest.fixture
+async def orderly(channel: PubSubChannel) -> AsyncIterator[PubSubPublisher]:
+    """A publisher with one request at a time, so that what is added meanwhile waits for sure."""
+    publisher = PubSubPublisher(channel, limits=PublishLimits(batches_in_flight=1))
+    yield publisher
+    await publisher.aclose(deadline_seconds=0)
+
+
 def publishing(
     publisher: PubSubPublisher, bodies: Iterable[bytes], *, seconds: float = PATIENT
 ) -> list[asyncio.Task[None]]:
@@ -84,6 +92,19 @@ async def test_what_is_published_while_a_request_is_in_flight_goes_in_the_next(
     broker.release()
     assert await outcomes(first + others) == [None] * 31
     assert broker.batches == [[b"first"], numbered(30)]
+
+
+async def test_a_slow_request_does_not_hold_up_what_comes_behind_it(
+    broker: ScriptedPubSub, publisher: PubSubPublisher
+) -> None:
+    broker.hold()
+    tasks = publishing(publisher, [b"slow"])
+    async with asyncio.timeout(PATIENT):
+        while len(broker.requests) < 2:
+            tasks += publishing(publisher, [b"next"])
+            await asyncio.sleep(0.02)
+    broker.release()
+    assert set(await outcomes(tasks)) == {None}
 
 
 async def test_a_request_names_its_topic_for_routing_and_ends_with_its_callers(
@@ -202,13 +223,13 @@ async def test_a_caller_whose_message_is_in_flight_at_its_deadline_hears_unknown
 
 
 async def test_a_caller_whose_message_was_never_sent_hears_unavailable_and_it_is_never_sent(
-    broker: ScriptedPubSub, publisher: PubSubPublisher
+    broker: ScriptedPubSub, orderly: PubSubPublisher
 ) -> None:
     broker.hold()
-    first = publishing(publisher, [b"first"])
+    first = publishing(orderly, [b"first"])
     await broker.arrived(1)
-    assert await outcomes(publishing(publisher, [b"waiting"], seconds=0.2)) == [BrokerUnavailable]
-    last = publishing(publisher, [b"last"])
+    assert await outcomes(publishing(orderly, [b"waiting"], seconds=0.2)) == [BrokerUnavailable]
+    last = publishing(orderly, [b"last"])
     broker.release()
     assert await outcomes(first + last) == [None, None]
     assert broker.batches == [[b"first"], [b"last"]]
@@ -296,12 +317,12 @@ async def test_closing_sends_what_waits(broker: ScriptedPubSub, publisher: PubSu
     assert await outcomes(publishing(publisher, [b"late"])) == [BrokerUnavailable]
 
 
-async def test_closing_fails_what_is_left_at_its_deadline(broker: ScriptedPubSub, publisher: PubSubPublisher) -> None:
+async def test_closing_fails_what_is_left_at_its_deadline(broker: ScriptedPubSub, orderly: PubSubPublisher) -> None:
     broker.hold()
-    sent = publishing(publisher, [b"sent"])
+    sent = publishing(orderly, [b"sent"])
     await broker.arrived(1)
-    waiting = publishing(publisher, [b"waiting"])
+    waiting = publishing(orderly, [b"waiting"])
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await publisher.aclose(deadline_seconds=0.1)
+        await orderly.aclose(deadline_seconds=0.1)
     assert await outcomes(sent + waiting) == [PublishUnknown, BrokerUnavailable]

@@ -85,6 +85,7 @@ def test_a_pull_that_comes_up_against_nothing_ends_the_backlog() -> None:
 
 def test_pulls_of_a_lane_begin_one_after_the_other() -> None:
     shares = Shares[str]([Lane("only")], capacity=100, pulls=3)
+    answer(shares, shares.lanes[0], 0, limit=1, now=0.0)
     moments: list[float] = []
     now = 0.0
     while len(moments) < 3:

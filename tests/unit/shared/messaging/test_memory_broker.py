@@ -41,6 +41,7 @@ async def test_a_waiting_pull_gets_what_a_lapsing_lease_sets_free(
     await publisher.publish("t", Message(b"x"), timeout_seconds=1)
     [first] = await source.pull("t", limit=1, wait_seconds=0)
     waiting = asyncio.create_task(source.pull("t", limit=1, wait_seconds=60))
+    await clock.advance(0)
     await clock.advance(9.9)
     assert not waiting.done()
     await clock.advance(0.2)
@@ -51,6 +52,7 @@ async def test_a_waiting_pull_gets_what_a_lapsing_lease_sets_free(
 
 async def test_a_pull_ends_empty_when_its_time_is_up(clock: ManualClock, source: MemorySource) -> None:
     waiting = asyncio.create_task(source.pull("t", limit=1, wait_seconds=5))
+    await clock.advance(0)
     await clock.advance(4.9)
     assert not waiting.done()
     await clock.advance(0.2)
