@@ -88,6 +88,17 @@ class Ids:
         body = bytes((version,)) + created_at.to_bytes(6) + bytes((units,)) + self._entropy(_RANDOM_BYTES)
         return self._sealed(kind, tenant, body)
 
+    def issue_from(
+        self, kind: Kind, tenant: str, origin: str, name: str, *, created_at: int, lifetime_ms: int
+    ) -> IssuedId:
+        """As `issue`, but `origin`, an id of this tenant's, determines the random part for `name`.
+
+        At one moment it is always the same id; who needs it to be the same later keeps it.
+        """
+        return Ids(self._keys, lambda count: _derived(origin, name)[:count]).issue(
+            kind, tenant, created_at=created_at, lifetime_ms=lifetime_ms
+        )
+
     def derive(self, kind: Kind, tenant: str, origin: str, name: str) -> IssuedId:
         """The id that `origin` determines for `name`: always the same, with the time, lifetime and key of `origin`.
 
@@ -96,8 +107,7 @@ class Ids:
         body = _decode(origin.partition("_")[2])
         if body is None:
             raise ValueError("not an id")
-        digest = hashlib.sha256(f"{origin}\0{name}".encode()).digest()
-        return self._sealed(kind, tenant, body[_MAC_BYTES:-_RANDOM_BYTES] + digest[:_RANDOM_BYTES])
+        return self._sealed(kind, tenant, body[_MAC_BYTES:-_RANDOM_BYTES] + _derived(origin, name)[:_RANDOM_BYTES])
 
     def verify(self, kind: Kind, tenant: str, text: str) -> IssuedId | None:
         """What the id says, or None if it was never issued to this tenant as this kind."""
@@ -117,6 +127,10 @@ class Ids:
     def _mac(self, kind: Kind, tenant: str, body: bytes) -> bytes:
         key = self._keys.by_version[body[0]]
         return hmac.digest(key, f"{kind}\0{tenant}\0".encode() + body, "sha256")[:_MAC_BYTES]
+
+
+def _derived(origin: str, name: str) -> bytes:
+    return hashlib.sha256(f"{origin}\0{name}".encode()).digest()
 
 
 def _decode(text: str) -> bytes | None:

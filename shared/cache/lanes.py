@@ -1,13 +1,12 @@
 """What is going on in each lane (a jobs topic): how much waits, how much is in flight, how fast it flows.
 
-Whoever publishes to a lane or takes from it tells its own totals every few seconds (`LaneMeter` does); operators' routes
-read what they come to. Totals of a process only grow, so telling twice is harmless: what counts is the difference to
-what the same process told before.
+Whoever publishes to a lane or takes from it tells its own totals every few seconds (`LaneMeter` does); operators'
+routes read what they come to. Totals of a process only grow, so telling twice is harmless: what counts is the
+difference to what the same process told before.
 
 | key | value | writer → reader | harmless twice because |
 |---|---|---|---|
-| `lane:{lane}` | since when it is kept, messages waiting, the oldest of them; 7 d | as above | totals, not increments |
-| `lane:{lane}:processes` | what each process told last; 7 d | likewise | likewise |
+| `lane:{lane}` | messages waiting, about the oldest; what each process told last; 7 d | as above | totals, not steps |
 | `lane:{lane}:flow:<n>` | messages in and out in ten seconds; 2 min | likewise | likewise |
 
 Redis lost, or a process that died between its reports, makes the number that waits unknown or wrong. It is known again,
@@ -29,8 +28,8 @@ FLOW_COUNTS: Final = 7
 """Counts that make a rate: six whole ones, and the one that is being filled."""
 SILENT_SECONDS: Final = 15
 """A process that told nothing for so long is gone; what it held waits again."""
-FORGET_SECONDS: Final = 600
-"""After so long nobody asks what a silent process had told."""
+FORGET_SECONDS: Final = 86_400
+"""After so long it is forgotten what a silent process had told."""
 WARM_SECONDS: Final = 10
 """Everybody who is there has told within so long."""
 QUIET_SECONDS: Final = 5
@@ -111,9 +110,17 @@ class LaneBoard(Protocol):
         ...
 
 
+TAKES_NOTHING: Final = -1
+GONE: Final = -2
+
+
 @dataclass(slots=True)
 class ProcessRecord:
-    """What a process told last. in_flight: -1 where it takes nothing from the lane."""
+    """What a process told last.
+
+    in_flight: TAKES_NOTHING for who only publishes; GONE once the process was taken for dead and what it held counts
+    as waiting again.
+    """
 
     started_at: int
     seen_at: int

@@ -40,7 +40,10 @@ class Attached(Protocol):
 
 
 class MemoryCache:
-    """The Protocols of the cache but those of `memory_streams`, which attach to one of these. Times to live pass on the clock's monotonic time."""
+    """The Protocols of the cache, but those of `memory_streams`, whose classes attach to one of these.
+
+    Times to live pass on the clock's monotonic time.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._jobs: Expiring[Snapshot] = Expiring(clock)

@@ -51,6 +51,11 @@ def order(status: JobStatus, attempt: int, minor: int = 0) -> int:
     return attempt << 12 | _RANK[status] << 8 | minor
 
 
+def is_running(order: int) -> bool:
+    """Whether a state of this order is that of a running job."""
+    return order >> 8 & 0xF == _RANK[JobStatus.RUNNING]
+
+
 class Lane(StrEnum):
     """A queue's two lanes, so that a batch of 100,000 never delays a person."""
 
@@ -202,9 +207,17 @@ class Job:
         """The attempt failed and the next one starts at `until`."""
         return replace(self._with_attempt(error, at), status=JobStatus.SCHEDULED, error=error, scheduled_for=until)
 
-    def canceled(self, *, at: int) -> Self:
+    def canceled(self, *, at: int, error: JobError | None = None) -> Self:
+        """Over, because somebody asked for that. `error` is the attempt that failed last, if one did."""
+        job = self._with_attempt(error, at) if error else self
         requested = self.cancel_requested_at if self.cancel_requested_at is not None else at
-        return replace(self, status=JobStatus.CANCELED, cancel_requested_at=requested, finished_at=at)
+        return replace(
+            job,
+            status=JobStatus.CANCELED,
+            error=error or self.error,
+            cancel_requested_at=requested,
+            finished_at=at,
+        )
 
     def cancel_requested(self, *, at: int) -> Self:
         return replace(self, cancel_requested_at=at)

@@ -64,9 +64,7 @@ class ApiKey:
         if overlap_seconds == 0:
             return replace(self, secret_sha256=secret_sha256, previous_sha256=None, previous_until=None)
         until = at + overlap_seconds * 1_000
-        return replace(
-            self, secret_sha256=secret_sha256, previous_sha256=self.secret_sha256, previous_until=until
-        )
+        return replace(self, secret_sha256=secret_sha256, previous_sha256=self.secret_sha256, previous_until=until)
 
     def revoked(self, *, at: int) -> Self:
         """Good for nothing from now on; a key that was revoked before stays as it is."""

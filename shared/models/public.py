@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from shared.clock import rfc3339
-from shared.models.job import Job, JobSpec, JobStatus, order
+from shared.models.job import Job, JobSpec, is_running
 
 _NO_PROGRESS = b'"progress":null'
 _LAST_BIT = 1
@@ -59,7 +59,7 @@ def with_progress(snapshot: Snapshot, attempt: int, progress: bytes) -> bytes:
 
     The member's bytes cannot occur earlier: inside a string their quotes would be escaped.
     """
-    if snapshot.order >> 8 != order(JobStatus.RUNNING, attempt) >> 8:
+    if not is_running(snapshot.order) or snapshot.order >> 12 != attempt:
         return snapshot.body
     return snapshot.body.replace(_NO_PROGRESS, b'"progress":' + progress, 1)
 

@@ -80,6 +80,11 @@ class Conflict(Enum):
 WriteResult = Version | Conflict
 
 
+def timer_id(job: str, attempt: int) -> str:
+    """Of the timer that starts an attempt of a job."""
+    return f"{job}:{attempt}"
+
+
 @dataclass(frozen=True, slots=True)
 class Timer:
     """A message to be published at a time. Written by whoever delays a job, released by the scheduler."""
@@ -226,6 +231,12 @@ class Idempotency(Protocol):
 
     async def replace(self, hash: str, request: KeyedRequest, held: Version) -> WriteResult:
         """Write it if nobody wrote since `held`. Raises as `create`."""
+        ...
+
+
+class TimerRemoval(Protocol):
+    async def remove(self, id: str) -> None:
+        """Delete the timer, whatever it says; nothing if there is none. Raises StoreUnavailable or CommitUnknown."""
         ...
 
 

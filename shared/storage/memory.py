@@ -152,7 +152,7 @@ class MemoryJobLists:
 
 
 class MemoryTimers:
-    """See `Timers`."""
+    """See `Timers` and `TimerRemoval`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
@@ -185,6 +185,10 @@ class MemoryTimers:
             return conflict
         del self._timers.documents[id]
         return held
+
+    async def remove(self, id: str) -> None:
+        await self._database.answer()
+        self._timers.documents.pop(id, None)
 
     def _of(self, shard: int) -> list[tuple[Timer, Version]]:
         found = [each for each in self._timers.documents.values() if each[0].shard == shard]

@@ -49,7 +49,7 @@ def timer_of(id: str, fields: Message) -> Timer:
 
 
 class FirestoreTimers:
-    """See `Timers`."""
+    """See `Timers` and `TimerRemoval`."""
 
     def __init__(self, database: FirestoreDatabase) -> None:
         self._database = database
@@ -86,6 +86,12 @@ class FirestoreTimers:
         writes.delete(request, name, held)
         result = await self._database.write(name, request.SerializeToString())
         return held if isinstance(result, Version) else result
+
+    async def remove(self, id: str) -> None:
+        name = self._timers.name(id)
+        request = BatchWriteRequest()
+        writes.remove(request, name)
+        await self._database.write(name, request.SerializeToString())
 
 
 def _earliest(shard: int, limit: int) -> Message:

@@ -1,6 +1,6 @@
 """The kinds of write, each added to a BatchWriteRequest or CommitRequest under its precondition.
 
-Each function but the last returns the fields of the document, for a codec to fill inside `with ENCODING`.
+Each function but the last two returns the fields of the document, for a codec to fill inside `with ENCODING`.
 """
 
 from collections.abc import Iterable
@@ -50,6 +50,11 @@ def delete(request: Message, name: str, held: Version) -> None:
     write = request.writes.add()
     set_version(write.current_document.update_time, held)
     write.delete = name
+
+
+def remove(request: Message, name: str) -> None:
+    """Delete the document, whatever is there."""
+    request.writes.add().delete = name
 
 
 class _Encoding:

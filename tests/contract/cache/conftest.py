@@ -17,6 +17,7 @@ from deploy.local.guard import Guard
 from shared.cache.redis.connection import Connection
 from tests.contract.cache.cache_subject import HASTY, Subject, connect, memory_subject, redis_subject
 from tests.contract.cache.scripted_redis import ScriptedRedis, scripted_redis
+from tests.contract.cache.streams_subject import News, memory_news, redis_news
 from tests.contract.cache.waiting import back
 
 
@@ -68,6 +69,21 @@ async def hasty(scripted: ScriptedRedis) -> AsyncIterator[Connection]:
     async with connect(scripted.url, HASTY) as connection:
         await back(connection.ping)
         yield connection
+
+
+@pytest.fixture(params=["memory", "redis"])
+def news_url(request: pytest.FixtureRequest) -> str:
+    """Of the Redis, or nothing for the memory cache, which then needs none."""
+    return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture
+async def news(news_url: str) -> AsyncIterator[News]:
+    if news_url:
+        async with redis_news(news_url) as news:
+            yield news
+    else:
+        yield memory_news()
 
 
 _RUN = os.urandom(6).hex()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.clock import SystemClock
-from shared.storage.contract import Catalogue, JobClaims, Keys, Probe, Schedules, Timers
+from shared.storage.contract import Catalogue, JobClaims, Keys, Probe, Schedules, TimerRemoval, Timers
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
@@ -26,10 +26,14 @@ class Jobs(JobClaims, Schedules, Protocol):
     """Everything that is asked of the repository of jobs."""
 
 
+class AllTimers(Timers, TimerRemoval, Protocol):
+    """Everything that is asked of the repository of timers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     jobs: Jobs
-    timers: Timers
+    timers: AllTimers
     catalogue: Catalogue
     keys: Keys
     probe: Probe

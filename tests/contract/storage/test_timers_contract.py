@@ -86,3 +86,11 @@ async def test_a_timer_that_is_too_big_is_refused(subject: Subject) -> None:
     with pytest.raises(DocumentRefused):
         await subject.timers.create(timer)
     assert await subject.timers.next_due(timer.shard) is None
+
+
+async def test_a_removed_timer_is_gone_and_so_is_one_that_never_was(subject: Subject) -> None:
+    timer = new_timer()
+    await subject.timers.create(timer)
+    for _ in range(2):
+        await subject.timers.remove(timer.id)
+        assert await subject.timers.next_due(timer.shard) is None
