@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
 from aiohttp import web
 
 from services.gateway.headers import entity_tag, known_order
@@ -32,6 +31,6 @@ def job_answer(
     return web.Response(body=snapshot.body, status=status, content_type="application/json", headers=answer)
 
 
-def with_input(snapshot: Snapshot, input: bytes | None) -> bytes:
-    """The job's JSON with its input as the last member; null where nobody at hand knows it."""
-    return snapshot.body[:-1] + b',"input":' + (input if input is not None else orjson.dumps(None)) + b"}"
+def with_input(snapshot: Snapshot, input: bytes) -> bytes:
+    """The job's JSON with its input as the last member; null where nobody at hand knows it (then `input` is empty)."""
+    return snapshot.body[:-1] + b',"input":' + (input or b"null") + b"}"

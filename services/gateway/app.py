@@ -3,6 +3,7 @@
 Builds adapters, then what uses them, then the server, and closes in reverse.
 """
 
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -10,18 +11,44 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from services.gateway.announce import Announcer
 from services.gateway.aside import Aside
 from services.gateway.auth import Authenticator
+from services.gateway.cancel import Cancels, Telling
+from services.gateway.catalogue import CatalogueRoutes
+from services.gateway.delete import Cleaner, Deletes
 from services.gateway.edge import Edge, RequestIds
+from services.gateway.events import Events
+from services.gateway.explain import Explains
+from services.gateway.feeds import Feeds
 from services.gateway.finished import Finished
 from services.gateway.handlers import Handlers
 from services.gateway.hot import HotLane
 from services.gateway.idempotency import Idempotency
 from services.gateway.jobs import Jobs
+from services.gateway.keys import KeyRoutes
+from services.gateway.listing import Lists
+from services.gateway.openapi import parts
+from services.gateway.openapi.served import Description
+from services.gateway.pages.docs import Docs
+from services.gateway.pages.problem_pages import ProblemPages
+from services.gateway.paging import Cursors
 from services.gateway.patience import Patience
-from services.gateway.posting import Posting
+from services.gateway.posting import Desk, Posting
+from services.gateway.progress import Progress
+from services.gateway.queues import QueueRoutes
 from services.gateway.rates import Limiter
-from services.gateway.routes import Door, mount, table
+from services.gateway.replay import Replays
+from services.gateway.routes import (
+    Door,
+    JobEndpoints,
+    OpenEndpoints,
+    OperatorEndpoints,
+    mount,
+    open_table,
+    operators_table,
+    table,
+)
 from services.gateway.server import serving
 from services.gateway.settings import Settings
 from services.gateway.sharing import Sharing
@@ -29,23 +56,34 @@ from services.gateway.shedding import Lateness
 from services.gateway.status import Statuses
 from services.gateway.submit import Submitter
 from services.gateway.waiting import Waiting
+from shared.cache.lane_meter import LaneMeter
 from shared.cache.redis.address import Address
+from shared.cache.redis.cancellations import RedisCancellations
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.flights import RedisFlights
+from shared.cache.redis.lanes import RedisLanes
 from shared.cache.redis.rates import RedisRates
+from shared.cache.redis.recent import RedisRecent
 from shared.cache.redis.replays import RedisReplays
 from shared.cache.redis.snapshots import RedisSnapshots
+from shared.cache.redis.streams import RedisStreams
 from shared.clock import Clock, SystemClock
 from shared.ids import IdKeys, Ids
 from shared.lifecycle import Check, Runtime, Service, running
+from shared.messaging.contract import Publisher
+from shared.messaging.counting import CountingPublisher
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
+from shared.messaging.topics import Names
 from shared.models.job import Retention
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
     FirestoreIdempotency,
+    FirestoreJobLists,
     FirestoreJobs,
     FirestoreKeys,
+    FirestoreQueueControls,
+    FirestoreTimers,
 )
 from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD
 
@@ -57,7 +95,9 @@ class _Adapters:
     """What the outside is reached through."""
 
     broker: PubSubChannel
-    publisher: PubSubPublisher
+    publisher: Publisher
+    """Counts for `meter`."""
+    meter: LaneMeter
     database: FirestoreDatabase
     redis: Connection
 
@@ -67,12 +107,26 @@ class _Reading:
     """What tells the state of jobs."""
 
     clock: Clock
+    keys: IdKeys
     ids: Ids
+    retention: Retention
     cache: RedisSnapshots
+    streams: RedisStreams
+    recent: RedisRecent
     finished: Finished
     store: FirestoreJobs
     statuses: Statuses
     waiting: Waiting
+    feeds: Feeds
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepting:
+    """What makes jobs, and works beside the requests."""
+
+    desk: Desk
+    idempotency: Idempotency
+    aside: Aside
 
 
 @asynccontextmanager
@@ -82,25 +136,33 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         waiting, statuses, clock = reading.waiting, reading.statuses, reading.clock
         authenticator = Authenticator(FirestoreKeys(adapters.database), clock)
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
-        runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.held)
+        runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.count)
         lateness, patience = Lateness(reading.clock), Patience(settings.head_seconds, reading.clock)
         limiter = Limiter(settings, RedisRates(adapters.redis), reading.clock)
         edge = Edge(runtime, RequestIds(), lateness)
         app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)
+        flights = RedisFlights(adapters.redis)
+        cleaner = Cleaner(eraser=reading.cache, flights=flights, recent=reading.recent, clock=clock)
         following = (
             waiting.listen(),
             waiting.recheck(),
             handlers.follow(settings.catalogue_seconds),
             lateness.measure(),
             patience.sweep(),
+            reading.feeds.listen(),
+            reading.feeds.renew(),
+            cleaner.run(),
+            adapters.meter.run(),
         )
         hot = HotLane(authenticator, limiter, statuses, edge)
-        async with _posting(settings, runtime, adapters, reading, handlers) as posting, running(*following):
+        async with _accepting(settings, runtime, adapters, reading, handlers) as accepting, running(*following):
+            endpoints = _job_endpoints(settings, adapters, reading, accepting, handlers, cleaner)
+            operators = _operator_endpoints(settings, adapters, reading, handlers, authenticator)
             mount(
                 app,
-                table(posting, Jobs(statuses=statuses, waiting=waiting)),
+                [*table(endpoints), *operators_table(operators)],
+                open_table(_open_endpoints(handlers, runtime)),
                 Door(authenticator, limiter),
-                runtime.readiness,
             )
             async with serving(settings, app, edge, hot, patience) as server:
 
@@ -112,21 +174,24 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
 
 
 def _reading(settings: Settings, adapters: _Adapters) -> _Reading:
-    clock, ids = SystemClock(), Ids(IdKeys.parse(settings.id_keys.reveal()))
-    cache, finished = RedisSnapshots(adapters.redis), Finished(settings.finished_bytes)
+    clock, keys = SystemClock(), IdKeys.parse(settings.id_keys.reveal())
+    ids, cache, streams = Ids(keys), RedisSnapshots(adapters.redis), RedisStreams(adapters.redis)
+    finished = Finished(settings.finished_bytes, clock)
     retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
     store = FirestoreJobs(adapters.database, retention)
     statuses = Statuses(
         settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock
     )
     waiting = Waiting(settings, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=random.random)
-    return _Reading(clock, ids, cache, finished, store, statuses, waiting)
+    feeds = Feeds(settings, streams=streams, clock=clock, chance=random.random)
+    recent = RedisRecent(adapters.redis)
+    return _Reading(clock, keys, ids, retention, cache, streams, recent, finished, store, statuses, waiting, feeds)
 
 
 @asynccontextmanager
-async def _posting(
+async def _accepting(
     settings: Settings, runtime: Runtime, adapters: _Adapters, reading: _Reading, handlers: Handlers
-) -> AsyncIterator[Posting]:
+) -> AsyncIterator[_Accepting]:
     """Ends when all that was being accepted is, and told."""
     submitter = Submitter(
         settings,
@@ -137,12 +202,13 @@ async def _posting(
         clock=reading.clock,
     )
     aside = Aside()
+    announcer = Announcer(reading.cache, reading.recent, aside)
     sharing = Sharing(
         flights=RedisFlights(adapters.redis),
         submitter=submitter,
         statuses=reading.statuses,
         finished=reading.finished,
-        teller=reading.cache,
+        announcer=announcer,
         aside=aside,
         answers=runtime.metrics.counter(CACHE_ANSWERS),
         clock=reading.clock,
@@ -155,17 +221,90 @@ async def _posting(
         clock=reading.clock,
     )
     async with aclosing(aside), aclosing(sharing):
-        yield Posting(
-            settings,
-            submitter=submitter,
-            sharing=sharing,
-            idempotency=idempotency,
-            statuses=reading.statuses,
+        desk = Desk(submitter, sharing, reading.statuses, announcer, reading.clock)
+        yield _Accepting(desk, idempotency, aside)
+
+
+def _job_endpoints(
+    settings: Settings,
+    adapters: _Adapters,
+    reading: _Reading,
+    accepting: _Accepting,
+    handlers: Handlers,
+    cleaner: Cleaner,
+) -> JobEndpoints:
+    statuses, retention, clock = reading.statuses, reading.retention, reading.clock
+    progress = Progress(reading.streams)
+    telling = Telling(
+        settings,
+        teller=reading.cache,
+        flights=RedisFlights(adapters.redis),
+        caller=RedisCancellations(adapters.redis),
+        publisher=adapters.publisher,
+        aside=accepting.aside,
+        clock=clock,
+    )
+    return JobEndpoints(
+        posting=Posting(settings, desk=accepting.desk, idempotency=accepting.idempotency, waiting=reading.waiting),
+        lists=Lists(
+            lists=FirestoreJobLists(adapters.database),
+            recent=reading.recent,
+            ids=reading.ids,
+            cursors=Cursors(reading.keys),
+            retention=retention,
+            clock=clock,
+        ),
+        jobs=Jobs(statuses=statuses, waiting=reading.waiting, progress=progress),
+        deletes=Deletes(
+            statuses=statuses,
+            finished=reading.finished,
+            store=reading.store,
+            timers=FirestoreTimers(adapters.database),
+            telling=telling,
+            cleaner=cleaner,
+            retention=retention,
+            clock=clock,
+        ),
+        cancels=Cancels(
+            statuses=statuses,
+            finished=reading.finished,
+            store=reading.store,
+            telling=telling,
+            retention=retention,
+            clock=clock,
+        ),
+        replays=Replays(desk=accepting.desk, idempotency=accepting.idempotency, ids=reading.ids, retention=retention),
+        explains=Explains(statuses=statuses, cache=reading.cache, handlers=handlers, clock=clock),
+        events=Events(
+            statuses=statuses,
             waiting=reading.waiting,
-            teller=reading.cache,
-            aside=aside,
-            clock=reading.clock,
-        )
+            feeds=reading.feeds,
+            progress=progress,
+            chance=random.random,
+        ),
+    )
+
+
+def _operator_endpoints(
+    settings: Settings, adapters: _Adapters, reading: _Reading, handlers: Handlers, authenticator: Authenticator
+) -> OperatorEndpoints:
+    cursors, clock = Cursors(reading.keys), reading.clock
+    return OperatorEndpoints(
+        catalogue=CatalogueRoutes(handlers, cursors),
+        keys=KeyRoutes(FirestoreKeys(adapters.database), authenticator, cursors, clock, os.urandom),
+        queues=QueueRoutes(
+            handlers=handlers,
+            controls=FirestoreQueueControls(adapters.database),
+            board=RedisLanes(adapters.redis),
+            names=Names(settings.prefix),
+            clock=clock,
+        ),
+    )
+
+
+def _open_endpoints(handlers: Handlers, runtime: Runtime) -> OpenEndpoints:
+    document = parts.load()
+    return OpenEndpoints(runtime.readiness, Description(document, handlers), Docs(), ProblemPages(document))
 
 
 @asynccontextmanager
@@ -176,8 +315,10 @@ async def _connected(settings: Settings) -> AsyncIterator[_Adapters]:
     async with redis, database:
         broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
         publisher = PubSubPublisher(broker)
+        meter = LaneMeter(RedisLanes(redis), settings.instance, SystemClock(), random.random)
+        counting = CountingPublisher(publisher, Names(settings.prefix), meter.published)
         try:
-            yield _Adapters(broker, publisher, database, redis)
+            yield _Adapters(broker, counting, meter, database, redis)
         finally:
             await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
             await broker.aclose()

@@ -7,7 +7,7 @@ have started. The gateway never imports a handler.
 import asyncio
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,10 @@ class Handlers:
                 _log.warning("the catalogue cannot be read", extra={"fault": type(fault).__name__})
             await self._clock.sleep(every_seconds)
 
+    def announced(self, name: str) -> bool:
+        """Whether this gateway knows the handler."""
+        return name in self._known
+
     async def find(self, name: str) -> Handler:
         """The handler. Raises Problem: 404 with near names, or 503 while nobody can tell."""
         handler = self._known.get(name) or await self._look_again(name)
@@ -67,6 +71,25 @@ class Handlers:
             near = difflib.get_close_matches(name, self._known, n=3)
             raise Problem(UNKNOWN_HANDLER, "No handler by that name is announced.", members={"near": near})
         return handler
+
+    @property
+    def known(self) -> Sequence[HandlerEntry]:
+        """What this gateway knows of, by name; nothing before it has looked."""
+        return [handler.entry for handler in self._known.values()]
+
+    def takes(self, name: str, input: Any) -> bool:
+        """Whether the handler is known, and takes that input."""
+        handler = self._known.get(name)
+        return handler is not None and handler.validator.is_valid(input)
+
+    async def entries(self) -> Sequence[HandlerEntry]:
+        """All that are announced, by name. Raises Problem 503 while nobody can tell."""
+        if self._loaded_at is None:
+            try:
+                await self._load()
+            except (Unavailable, Overloaded):
+                raise unavailable("The handlers cannot be read right now.") from None
+        return self.known
 
     async def _look_again(self, name: str) -> Handler | None:
         if self._loaded_at is None or self._clock.monotonic() - self._loaded_at >= REFRESH_AT_MOST_EVERY_SECONDS:

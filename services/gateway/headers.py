@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from services.gateway.problems import INVALID_REQUEST, Problem
+from shared.models.job import is_running
 
 MAX_WAIT_SECONDS = 60
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE | re.ASCII)
@@ -30,8 +31,8 @@ def idempotency_key(values: Sequence[str]) -> str | None:
 
 
 def entity_tag(order: int) -> str:
-    """The ETag of a job at one state."""
-    return f'"{order:x}"'
+    """The ETag of a job at one state. Weak while it runs: its progress changes, which is not a change of state."""
+    return f'W/"{order:x}"' if is_running(order) else f'"{order:x}"'
 
 
 def known_order(if_none_match: str | None) -> int | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from services.gateway.announce import Announcer
 from services.gateway.answers import Accepted, job_answer
-from services.gateway.aside import Aside
 from services.gateway.edge import TRAIL
 from services.gateway.headers import idempotency_key, wait_seconds
 from services.gateway.idempotency import Claim, Idempotency, Proposal, Replayed
@@ -23,7 +23,6 @@ from services.gateway.status import Statuses
 from services.gateway.submission import Caching, Submission, parse_submission
 from services.gateway.submit import Submitter
 from services.gateway.waiting import Waiting
-from shared.cache.contract import Teller
 from shared.clock import Clock
 from shared.models.job import JobSpec
 from shared.models.key import ApiKey
@@ -39,37 +38,36 @@ class Desk:
     submitter: Submitter
     sharing: Sharing
     statuses: Statuses
-    teller: Teller
-    aside: Aside
+    announcer: Announcer
     clock: Clock
 
     async def accept(self, spec: JobSpec) -> Snapshot:
-        """The job as accepted, told to Redis beside: whoever reads it before that asks the store. Raises Problem."""
+        """The job as accepted. Raises Problem."""
         accepted = snapshot(await self.submitter.accept(spec))
-        self.aside.do(self.teller.tell(accepted), "tell an accepted job")
+        self.announcer.accepted(spec.tenant, accepted)
         return accepted
+
+    async def recall(self, id: str, tenant: str) -> Accepted:
+        """What became of a job that was accepted. Raises Problem."""
+        return Accepted(await self.statuses.read(self.statuses.verify(id, tenant)))
+
+    async def look_for(self, id: str, tenant: str) -> Accepted | None:
+        """What became of a job, or None where nothing shows that it was accepted. Raises Problem."""
+        issued = self.statuses.verify(id, tenant)
+        known = await self.statuses.known(issued)
+        if known is None and self.clock.now() >= issued.expires_at:
+            known = await self.statuses.stored(issued)
+        return None if known is None else Accepted(known)
 
 
 class Posting:
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        submitter: Submitter,
-        sharing: Sharing,
-        idempotency: Idempotency,
-        statuses: Statuses,
-        waiting: Waiting,
-        teller: Teller,
-        aside: Aside,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, settings: Settings, *, desk: Desk, idempotency: Idempotency, waiting: Waiting) -> None:
         self._settings = settings
-        self._desk = Desk(submitter, sharing, statuses, teller, aside, clock)
+        self._desk = desk
         self._idempotency = idempotency
-        self._statuses = statuses
+        self._statuses = desk.statuses
         self._waiting = waiting
-        self._clock = clock
+        self._clock = desk.clock
 
     async def post(self, request: web.Request, key: ApiKey) -> web.Response:
         """The endpoint."""
@@ -126,14 +124,10 @@ class Order:
         return await self.desk.sharing.propose(spec, refresh=refresh)
 
     async def recall(self, id: str) -> Accepted:
-        return Accepted(await self.desk.statuses.read(self.desk.statuses.verify(id, self.tenant)))
+        return await self.desk.recall(id, self.tenant)
 
     async def look_for(self, id: str) -> Accepted | None:
-        issued = self.desk.statuses.verify(id, self.tenant)
-        known = await self.desk.statuses.known(issued)
-        if known is None and self.desk.clock.now() >= issued.expires_at:
-            known = await self.desk.statuses.stored(issued)
-        return None if known is None else Accepted(known)
+        return await self.desk.look_for(id, self.tenant)
 
     async def accept_under(self, id: str) -> Accepted:
         issued = self.desk.statuses.verify(id, self.tenant)

@@ -48,7 +48,9 @@ METHOD_NOT_ALLOWED = ProblemType(
 REQUEST_TIMEOUT = ProblemType(
     "request-timeout", 408, "The body did not arrive in time", "Send the whole request without long pauses."
 )
-GONE = ProblemType("gone", 410, "It is past its retention", "It existed; its data is no longer kept.")
+GONE = ProblemType(
+    "gone", 410, "It is past its retention, or was deleted", "It existed; its data is no longer kept."
+)
 TOO_LARGE = ProblemType(
     "too-large", 413, "The request is too large", "Put large data in a bucket and send its address."
 )
@@ -63,6 +65,30 @@ INVALID_INPUT = ProblemType(
 )
 OUT_OF_RANGE = ProblemType(
     "out-of-range", 422, "A value is beyond its limit", "`errors` says which field, and its limit."
+)
+ALREADY_TERMINAL = ProblemType(
+    "already-terminal",
+    409,
+    "The job is over already",
+    "A job that is over cannot be canceled. `job` is its state, which will not change any more.",
+)
+NOT_TERMINAL = ProblemType(
+    "not-terminal",
+    409,
+    "The job is not over yet",
+    "Only a job that is over can be deleted or replayed. `job` is its state. Cancel it, or wait until it is over.",
+)
+INPUT_UNKNOWN = ProblemType(
+    "input-unknown",
+    409,
+    "Nobody at hand knows the job's input",
+    "It ended before a worker met its message, which has the input. Ask again once `handler` of the job is not null.",
+)
+KEY_REVOKED = ProblemType(
+    "key-revoked",
+    409,
+    "The key is revoked or has expired",
+    "Such a key stays as it is. Make a new one with `POST /v1/keys`.",
 )
 IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
@@ -138,6 +164,11 @@ class Problem(Exception):
 def unavailable(detail: str, *, retry_after: int = 1, **members: Any) -> Problem:
     """503 with `Retry-After` in seconds."""
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(retry_after)}, members=members)
+
+
+def gone() -> Problem:
+    """410, for what is past its retention or was deleted."""
+    return Problem(GONE, "The job's data is no longer kept.")
 
 
 def not_found() -> Problem:

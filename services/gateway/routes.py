@@ -6,9 +6,21 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from services.gateway.auth import Authenticator
+from services.gateway.cancel import Cancels
+from services.gateway.catalogue import CatalogueRoutes
+from services.gateway.delete import Deletes
+from services.gateway.events import Events
+from services.gateway.explain import Explains
 from services.gateway.jobs import Jobs
+from services.gateway.keys import KeyRoutes
+from services.gateway.listing import Lists
+from services.gateway.openapi.served import Description
+from services.gateway.pages.docs import Docs
+from services.gateway.pages.problem_pages import ProblemPages
 from services.gateway.posting import Posting
+from services.gateway.queues import QueueRoutes
 from services.gateway.rates import Limiter
+from services.gateway.replay import Replays
 from shared.lifecycle import Readiness
 from shared.models.key import ApiKey
 
@@ -23,10 +35,83 @@ class Route:
     endpoint: Endpoint
 
 
-def table(posting: Posting, jobs: Jobs) -> Sequence[Route]:
+@dataclass(frozen=True, slots=True)
+class JobEndpoints:
+    """Whose methods answer for jobs."""
+
+    posting: Posting
+    lists: Lists
+    jobs: Jobs
+    deletes: Deletes
+    cancels: Cancels
+    replays: Replays
+    explains: Explains
+    events: Events
+
+
+def table(job: JobEndpoints) -> Sequence[Route]:
     return (
-        Route("POST", "/v1/jobs", "jobs:write", posting.post),
-        Route("GET", "/v1/jobs/{id}", "jobs:read", jobs.get),
+        Route("POST", "/v1/jobs", "jobs:write", job.posting.post),
+        Route("GET", "/v1/jobs", "jobs:read", job.lists.get),
+        Route("GET", "/v1/jobs/{id}", "jobs:read", job.jobs.get),
+        Route("DELETE", "/v1/jobs/{id}", "jobs:write", job.deletes.delete),
+        Route("POST", "/v1/jobs/{id}/cancel", "jobs:write", job.cancels.post),
+        Route("POST", "/v1/jobs/{id}/replay", "jobs:write", job.replays.post),
+        Route("GET", "/v1/jobs/{id}/explain", "jobs:read", job.explains.get),
+        Route("GET", "/v1/jobs/{id}/events", "jobs:read", job.events.get),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEndpoints:
+    """Whose methods answer for what jobs are run by. The scope "" is every good key's."""
+
+    catalogue: CatalogueRoutes
+    keys: KeyRoutes
+    queues: QueueRoutes
+
+
+def operators_table(operators: OperatorEndpoints) -> Sequence[Route]:
+    return (
+        Route("GET", "/v1/handlers", "", operators.catalogue.page),
+        Route("GET", "/v1/handlers/{name}", "", operators.catalogue.get),
+        Route("POST", "/v1/keys", "operator", operators.keys.create),
+        Route("GET", "/v1/keys", "operator", operators.keys.page),
+        Route("GET", "/v1/keys/{id}", "operator", operators.keys.get),
+        Route("DELETE", "/v1/keys/{id}", "operator", operators.keys.revoke),
+        Route("POST", "/v1/keys/{id}/rotate", "operator", operators.keys.rotate),
+        Route("GET", "/v1/queues", "system", operators.queues.all),
+        Route("POST", "/v1/queues/{name}/pause", "system", operators.queues.pause),
+        Route("POST", "/v1/queues/{name}/resume", "system", operators.queues.resume),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRoute:
+    """One that needs no key."""
+
+    path: str
+    endpoint: Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEndpoints:
+    """Whose methods answer whoever asks."""
+
+    readiness: Readiness
+    description: Description
+    docs: Docs
+    problems: ProblemPages
+
+
+def open_table(about: OpenEndpoints) -> Sequence[OpenRoute]:
+    return (
+        OpenRoute("/livez", _alive),
+        OpenRoute("/readyz", about.readiness.respond),
+        OpenRoute("/openapi.json", about.description.get),
+        OpenRoute("/docs", about.docs.page),
+        OpenRoute("/docs/{asset}", about.docs.asset),
+        OpenRoute("/problems/{slug}", about.problems.get),
     )
 
 
@@ -46,12 +131,12 @@ class Door:
         return handle
 
 
-def mount(app: web.Application, routes: Sequence[Route], door: Door, readiness: Readiness) -> None:
-    """Add `routes`, each behind its key, and the two that need none."""
+def mount(app: web.Application, routes: Sequence[Route], open_routes: Sequence[OpenRoute], door: Door) -> None:
+    """Add `routes`, each behind its key, and those that need none."""
     for route in routes:
         app.router.add_route(route.method, route.path, door.before(route))
-    app.router.add_get("/livez", _alive)
-    app.router.add_get("/readyz", readiness.respond)
+    for each in open_routes:
+        app.router.add_route("GET", each.path, each.endpoint)
 
 
 async def _alive(_request: web.Request) -> web.Response:

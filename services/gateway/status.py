@@ -8,7 +8,7 @@ it expired.
 import asyncio
 
 from services.gateway.finished import Finished
-from services.gateway.problems import GONE, Problem, not_found, unavailable
+from services.gateway.problems import gone, not_found, unavailable
 from services.gateway.settings import Settings
 from shared.cache.contract import Snapshots
 from shared.clock import MILLISECONDS, Clock
@@ -58,7 +58,7 @@ class Statuses:
         at_least: the newest order that the reader has seen; an older cache entry is not good enough.
         Raises Problem: 410 past retention, 503 when nobody can tell.
         """
-        return await self.known(issued, at_least=at_least) or self._unclaimed(issued)
+        return await self.known(issued, at_least=at_least) or self.unclaimed(issued)
 
     async def known(self, issued: IssuedId, *, at_least: int = 0) -> Snapshot | None:
         """As `read`, but None where nothing but the id is known: not even that the job was ever accepted."""
@@ -66,6 +66,8 @@ class Statuses:
         if held is not None:
             return held
         cached = await self._cached(issued.text)
+        if cached is not None and cached.deleted:
+            raise gone()
         if cached is not None and cached.order >= at_least:
             self._finished.put(cached)
             return cached
@@ -73,7 +75,7 @@ class Statuses:
 
     async def stored(self, issued: IssuedId) -> Snapshot:
         """The job's state by the store, or by its id where no worker has claimed it. Raises Problem as `read`."""
-        return await self._stored(issued) or self._unclaimed(issued)
+        return await self._stored(issued) or self.unclaimed(issued)
 
     async def _stored(self, issued: IssuedId) -> Snapshot | None:
         job = await self.document(issued)
@@ -85,14 +87,19 @@ class Statuses:
 
     async def document(self, issued: IssuedId) -> Job | None:
         """The job as stored, or None where no worker has claimed it. Raises Problem as `read`."""
+        found = await self.found(issued)
+        return found.value if found else None
+
+    async def found(self, issued: IssuedId) -> Stored[Job] | None:
+        """As `document`, with when it was written."""
         try:
             async with asyncio.timeout(self._store_seconds):
                 stored = await self._read_once(issued.text)
         except (Unavailable, Overloaded, TimeoutError):
             raise unavailable("The job cannot be read right now.") from None
         if stored is not None and self._retention.over(stored.value, self._clock.now()):
-            raise _gone()
-        return stored.value if stored else None
+            raise gone()
+        return stored
 
     async def _read_once(self, id: str) -> Stored[Job] | None:
         """However many ask for one job at once, the store is asked once."""
@@ -109,12 +116,9 @@ class Statuses:
         except (CacheUnavailable, Overloaded):
             return None
 
-    def _unclaimed(self, issued: IssuedId) -> Snapshot:
+    def unclaimed(self, issued: IssuedId) -> Snapshot:
+        """The state of a job that has no document. Raises Problem 410 past its retention."""
         now = self._clock.now()
         if now >= issued.expires_at + self._retention.other_seconds * MILLISECONDS:
-            raise _gone()
+            raise gone()
         return unclaimed(issued.text, created_at=issued.created_at, expires_at=issued.expires_at, now=now)
-
-
-def _gone() -> Problem:
-    return Problem(GONE, "The job's data is no longer kept.")

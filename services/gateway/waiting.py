@@ -7,12 +7,12 @@ trips, and so does everyone after the channel was lost. Nobody polls the store.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from services.gateway.finished import Finished
-from services.gateway.problems import Problem, unavailable
+from services.gateway.problems import Problem, gone, unavailable
 from services.gateway.settings import Settings
 from services.gateway.status import Statuses
 from shared.cache.contract import Snapshots
@@ -50,6 +50,34 @@ class _Watch:
                 waiter.set_result(None)
 
 
+class Held:
+    """A request that is held for as long as it likes, and told each time that its job has changed."""
+
+    def __init__(self, watch: _Watch, draining: Callable[[], bool]) -> None:
+        self._watch = watch
+        self._draining = draining
+
+    @property
+    def latest(self) -> Snapshot:
+        """The newest state that is known."""
+        assert self._watch.latest is not None
+        return self._watch.latest
+
+    @property
+    def draining(self) -> bool:
+        """The gateway leaves: end soon."""
+        return self._draining()
+
+    @contextmanager
+    def ringing(self, bell: "asyncio.Future[None]") -> Iterator[None]:
+        """`bell` is done as soon as `latest` or `draining` changes in the block."""
+        self._watch.waiters.add(bell)
+        try:
+            yield
+        finally:
+            self._watch.waiters.discard(bell)
+
+
 class Waiting:
     """The waiters of one gateway process. `chance` is uniform in 0…1 and spreads their looks."""
 
@@ -76,7 +104,7 @@ class Waiting:
         self._draining = False
 
     @property
-    def held(self) -> int:
+    def count(self) -> int:
         """Requests that are held now."""
         return self._held
 
@@ -89,8 +117,6 @@ class Waiting:
         fresh: the state just made by the caller, so that nobody need be asked for it.
         Raises Problem: 410 past retention, 503 when too many are held or when nobody can tell the state.
         """
-        if self._held >= self._max_held:
-            raise unavailable("Too many requests are held. Ask again without waiting, or later.")
         with self._hold(issued) as watch:
             if fresh is not None:
                 watch.hear(fresh)
@@ -101,7 +127,23 @@ class Waiting:
             latest = watch.latest
         if latest is None or latest.order < (known or 0):
             return await self._statuses.stored(issued)
+        if latest.deleted:
+            raise gone()
         return latest
+
+    @asynccontextmanager
+    async def held(self, issued: IssuedId, *, known: int = 0) -> AsyncIterator[Held]:
+        """Hold a request while the block lasts. known: the order of the state that the client has.
+
+        Raises Problem as `wait`, before the block begins.
+        """
+        with self._hold(issued) as watch:
+            await self._enter(watch)
+            if watch.latest is not None and watch.latest.order < known:
+                watch.hear(await self._statuses.stored(issued))
+            if watch.latest is not None and watch.latest.deleted:
+                raise gone()
+            yield Held(watch, lambda: self._draining)
 
     def release_all(self) -> None:
         """Answer every held request with the state as it is, and hold none from here on."""
@@ -110,10 +152,14 @@ class Waiting:
             watch.wake()
 
     async def listen(self) -> None:
-        """Hear the gateway's channel until cancelled; when it is lost, enter again and look at everything anew."""
+        """Hear the gateway's channel until cancelled; when it is lost, enter again and look at everything anew.
+
+        What was deleted meanwhile was not heard, so nothing that was held is to be trusted.
+        """
         while True:
             try:
                 async with self._cache.listen(self._gateway) as told:
+                    self._finished.clear()
                     await self._look_at(list(self._watches.values()))
                     async for snapshot in told:
                         self._hear(snapshot)
@@ -130,10 +176,12 @@ class Waiting:
 
     @contextmanager
     def _hold(self, issued: IssuedId) -> Iterator[_Watch]:
-        """Count the request and its watch; the last to leave takes the watch away.
+        """Count the request and its watch; the last to leave takes the watch away. Raises Problem 503 when full.
 
         This gateway's name stays in the job's watch set until the finish clears it or it expires: no round trip.
         """
+        if self._held >= self._max_held:
+            raise unavailable("Too many requests are held. Ask again without waiting, or later.")
         watch = self._watches.get(issued.text)
         if watch is None:
             watch = self._watches[issued.text] = _Watch(issued, self._next_recheck())

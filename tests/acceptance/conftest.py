@@ -27,7 +27,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     options = Options(
         logs=tmp_path_factory.mktemp("system"),
         keys=(ACME, GLOBEX),
-        handlers=(*EXAMPLE_HANDLERS, "tests.acceptance.counted:handlers"),
+        handlers=(*EXAMPLE_HANDLERS, "tests.acceptance.counted:handlers", "tests.acceptance.unruly:handlers"),
         processes={"worker": 2},
         project="acceptance",
         given=given,

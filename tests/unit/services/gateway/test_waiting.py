@@ -60,7 +60,7 @@ class Bench:
 async def bench(*, following: bool = True) -> AsyncIterator[Bench]:
     """following: listen and look again, as the service does; without it days pass at no cost."""
     clock = ManualClock()
-    cache, database, finished = MemoryCache(clock), MemoryDatabase(clock), Finished(1_000_000)
+    cache, database, finished = MemoryCache(clock), MemoryDatabase(clock), Finished(1_000_000, clock)
     jobs = MemoryJobs(database)
     statuses = Statuses(
         SETTINGS, ids=IDS, finished=finished, cache=cache, store=jobs, retention=Retention(), clock=clock
@@ -86,10 +86,10 @@ async def test_a_waiter_is_woken_by_the_finish() -> None:
     async with bench() as b:
         issued, job = b.issue()
         waiter = await started(b.waiting.wait(issued, seconds=5, fresh=snapshot(job)))
-        assert b.waiting.held == 1
+        assert b.waiting.count == 1
         done = await b.finish(*await b.claim(job))
         assert await waiter == done
-        assert b.waiting.held == 0
+        assert b.waiting.count == 0
 
 
 async def test_what_was_told_before_the_waiter_came_is_found() -> None:
@@ -182,7 +182,7 @@ async def test_a_client_that_leaves_frees_its_waiter() -> None:
         waiter = await started(b.waiting.wait(issued, seconds=30, fresh=snapshot(job)))
         waiter.cancel()
         await settle()
-        assert b.waiting.held == 0
+        assert b.waiting.count == 0
         assert not b.waiting._watches
 
 

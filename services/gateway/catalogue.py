@@ -1,0 +1,58 @@
+"""The endpoints of handlers: what can be asked for, with its schemas and limits. For any key.
+
+What is shown is what workers announced: `handlers` follows it, and checks inputs by it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from services.gateway.handlers import Handlers
+from services.gateway.paging import Cursors, check_query, page_answer, page_of
+from shared.models.handler import HandlerEntry
+from shared.models.key import ApiKey
+
+LISTING = "handlers"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRoutes:
+    handlers: Handlers
+    cursors: Cursors
+
+    async def page(self, request: web.Request, _key: ApiKey) -> web.Response:
+        """`GET /v1/handlers`: by name."""
+        page = page_of(request, self.cursors, LISTING)
+        behind = [entry for entry in await self.handlers.entries() if entry.name > page.after]
+        data = behind[: page.limit]
+        more = self.cursors.seal(LISTING, data[-1].name) if len(behind) > page.limit else None
+        return page_answer(request, [shown(entry) for entry in data], more)
+
+    async def get(self, request: web.Request, _key: ApiKey) -> web.Response:
+        """`GET /v1/handlers/{name}`."""
+        check_query(request, ())
+        handler = await self.handlers.find(request.match_info["name"])
+        return web.Response(
+            body=orjson.dumps(shown(handler.entry)),
+            content_type="application/json",
+            headers={"Cache-Control": "private, no-cache"},
+        )
+
+
+def shown(entry: HandlerEntry) -> dict[str, Any]:
+    """The handler as the API shows it. Nobody keeps statistics of run times yet, so they are null."""
+    return {
+        "name": entry.name,
+        "description": entry.description,
+        "queue": entry.queue,
+        "version": entry.version,
+        "timeout_seconds": entry.timeout_seconds,
+        "max_attempts": entry.max_attempts,
+        "cache_for_seconds": entry.cache_for_seconds,
+        "run_seconds_p50": None,
+        "run_seconds_p95": None,
+        "input_schema": entry.input_schema,
+        "output_schema": entry.output_schema,
+    }
