@@ -1,4 +1,7 @@
-"""The worker's composition root: the only place here that names Pub/Sub, Firestore and Redis."""
+"""The worker's composition root: the only place here that names Pub/Sub, Firestore and Redis.
+
+In two steps: `connected` makes the adapters, `serving` builds the worker on them. `worker` is both.
+"""
 
 import os
 import random
@@ -7,27 +10,39 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from services.worker import pausing
 from services.worker.announce import announce
+from services.worker.cancellation import hear_cancels
 from services.worker.claim import Claimant, Claims
 from services.worker.consume import taking
 from services.worker.execution.engine import Engine
 from services.worker.execution.settings import ExecutionSettings
 from services.worker.keeper import Keeper
+from services.worker.lanes import meter_lanes
 from services.worker.measures import Measures
+from services.worker.reports import Reports
 from services.worker.retry import Backoff
 from services.worker.settings import Settings
 from services.worker.tell import Telling
 from services.worker.work import Tools, Work
+from shared.cache.contract import CancelCalls, Landing, StreamWriter, Teller
+from shared.cache.lane_meter import LaneMeter
+from shared.cache.lanes import LaneJournal
 from shared.cache.redis.address import Address
+from shared.cache.redis.cancellations import RedisCancellations
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.flights import RedisFlights
+from shared.cache.redis.lanes import RedisLanes
 from shared.cache.redis.snapshots import RedisSnapshots
-from shared.clock import SystemClock
+from shared.cache.redis.streams import RedisStreams
+from shared.clock import Clock, SystemClock
 from shared.lifecycle import Check, Runtime, Service, running
+from shared.messaging.contract import Publisher, Source
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import Names
 from shared.models.job import Retention
-from shared.storage.firestore import FirestoreCatalogue, FirestoreDatabase, FirestoreJobs
+from shared.storage.contract import Catalogue, JobClaims, QueueControls
+from shared.storage.firestore import FirestoreCatalogue, FirestoreDatabase, FirestoreJobs, FirestoreQueueControls
 
 CLOSE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
@@ -35,44 +50,64 @@ RELEASE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Adapters:
+class Adapters:
     """What the outside is reached through."""
 
-    broker: PubSubChannel
-    publisher: PubSubPublisher
-    source: PubSubSource
-    database: FirestoreDatabase
-    redis: Connection
+    store: JobClaims
+    catalogue: Catalogue
+    teller: Teller
+    landing: Landing
+    streams: StreamWriter
+    calls: CancelCalls
+    controls: QueueControls
+    lanes: LaneJournal
+    publisher: Publisher
+    source: Source
+    clock: Clock
+    checks: Mapping[str, Check]
+    """Of what is connected."""
 
 
 @asynccontextmanager
 async def worker(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
-    clock = SystemClock()
-    async with _connected(settings) as adapters, _engine(settings, clock) as engine:
+    async with connected(settings) as adapters, serving(settings, runtime, adapters) as service:
+        yield service
+
+
+@asynccontextmanager
+async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> AsyncIterator[Service]:
+    """A worker on these adapters, which are open for as long as it."""
+    clock = adapters.clock
+    async with _engine(settings, clock) as engine:
         catalogue = await engine.start()
         entries = [loaded.entry for loaded in catalogue.values()]
-        work, keeper = _work(settings, runtime, adapters, engine, clock)
+        reports = Reports(adapters.streams, clock)
+        work, keeper = _work(settings, runtime, adapters, engine, reports)
         queues = taking(settings, catalogue, engine.slots, adapters.source, work.handle, clock)
-        await announce(entries, FirestoreCatalogue(adapters.database), clock, random.random)
-        async with running(keeper.run()), queues.running():
+        meter = LaneMeter(adapters.lanes, settings.instance, clock, random.random)
+        meter_lanes(meter, queues.consumers, Names(settings.prefix))
+        await announce(entries, adapters.catalogue, clock, random.random)
+        await pausing.look(adapters.controls, queues)
+        pauses = pausing.follow(adapters.controls, queues, clock, every_seconds=settings.controls_seconds)
+        cancels = hear_cancels(settings.instance, adapters.calls, keeper, clock, random.random)
+        async with running(keeper.run(), reports.run(), cancels, pauses, meter.run()), queues.running():
 
             async def drain(seconds: float) -> None:
                 await engine.drain(max(0.0, seconds - RELEASE_SECONDS))
                 await engine.close()
                 await queues.drain(RELEASE_SECONDS)
 
-            yield Service(_checks(adapters, engine), queues.stop, drain)
+            yield Service({**adapters.checks, "runners": engine.check}, queues.stop, drain)
 
 
 def _work(
-    settings: Settings, runtime: Runtime, adapters: _Adapters, engine: Engine, clock: SystemClock
+    settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, reports: Reports
 ) -> tuple[Work, Keeper]:
-    retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
-    names, store = Names(settings.prefix), FirestoreJobs(adapters.database, retention)
+    names, store, clock = Names(settings.prefix), adapters.store, adapters.clock
     claimant = Claimant(settings.instance, settings.lease_seconds, lambda: secrets.token_hex(8))
     telling = Telling(
-        teller=RedisSnapshots(adapters.redis),
-        landing=RedisFlights(adapters.redis),
+        teller=adapters.teller,
+        landing=adapters.landing,
         publisher=adapters.publisher,
         topic=names.events,
         clock=clock,
@@ -90,6 +125,7 @@ def _work(
         names=names,
         traces=runtime.traces,
         measures=Measures(runtime.metrics, clock),
+        reports=reports,
         clock=clock,
         chance=random.random,
     )
@@ -97,7 +133,7 @@ def _work(
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, clock: SystemClock) -> AsyncIterator[Engine]:
+async def _engine(settings: Settings, clock: Clock) -> AsyncIterator[Engine]:
     execution = ExecutionSettings(
         handlers=settings.handlers,
         loop_slots=settings.concurrency,
@@ -116,25 +152,31 @@ async def _engine(settings: Settings, clock: SystemClock) -> AsyncIterator[Engin
 
 
 @asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[_Adapters]:
+async def connected(settings: Settings) -> AsyncIterator[Adapters]:
+    """The adapters of a worker that is so set, open for as long as the block lasts."""
     address = Address.parse(settings.redis_url)
     redis = Connection(address, timeout_seconds=settings.cache_seconds, rng=random.Random())  # noqa: S311 - jitter
     database = FirestoreDatabase(settings.project, settings.firestore_emulator or None)
+    retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
     async with redis, database:
         broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
         publisher, source = PubSubPublisher(broker), PubSubSource(broker)
         try:
-            yield _Adapters(broker, publisher, source, database, redis)
+            yield Adapters(
+                store=FirestoreJobs(database, retention),
+                catalogue=FirestoreCatalogue(database),
+                teller=RedisSnapshots(redis),
+                landing=RedisFlights(redis),
+                streams=RedisStreams(redis),
+                calls=RedisCancellations(redis),
+                controls=FirestoreQueueControls(database),
+                lanes=RedisLanes(redis),
+                publisher=publisher,
+                source=source,
+                clock=SystemClock(),
+                checks={"broker": broker.until_ready, "store": database.ping, "cache": redis.ping},
+            )
         finally:
             await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
             await source.aclose()
             await broker.aclose()
-
-
-def _checks(adapters: _Adapters, engine: Engine) -> Mapping[str, Check]:
-    return {
-        "broker": adapters.broker.until_ready,
-        "store": adapters.database.ping,
-        "cache": adapters.redis.ping,
-        "runners": engine.check,
-    }

@@ -1,7 +1,8 @@
 """Claiming a job: who may run it is settled by one conditional write.
 
 Called by `work` for each message. The common case is one write that creates the document; whoever finds it there reads
-it and decides by the rules of `contend`, which is pure. Leases are judged by the store's own clock alone.
+it and decides by the rules of `contend`, which is pure. Leases are judged by the store's own clock alone. A tombstone
+whose writer knew only the job's id gets the rest from the message.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from shared.clock import Clock
 from shared.errors import CommitUnknown, StoreUnavailable
 from shared.models.envelope import Envelope
 from shared.models.job import ErrorCode, Job, JobError, JobStatus
-from shared.storage.contract import JobClaims, Stored, Version
+from shared.storage.contract import JobClaims, Stored, Version, WriteResult
 
 MAX_LOST = 5
 """Leases a job may lose before it is taken to kill its workers."""
@@ -100,21 +101,27 @@ class Claims:
             if not isinstance(ruling, Job):
                 return ruling
             fences.add(ruling.fence)
-            try:
-                result = await self._store.update(ruling, found.version)
-            except CommitUnknown:
-                result = None
+            result = await self._write(ruling, found)
             if isinstance(result, Version):
                 return _settled(ruling, result)
             found = await self._store.read(envelope.spec.id)
         raise StoreUnavailable("the claim could not be settled")
+
+    async def _write(self, ruling: Job, found: Stored[Job]) -> WriteResult | None:
+        """None when it is not known whether it was written."""
+        try:
+            if found.value.spec.known:
+                return await self._store.update(ruling, found.version)
+            return await self._store.replace(ruling, found.version)
+        except CommitUnknown:
+            return None
 
 
 def contend(envelope: Envelope, stored: Stored[Job], claimant: Claimant, now: int) -> Job | Over | Old | Busy:
     """What a message is to a stored job: nothing to do, nothing yet, or the state to write."""
     job = stored.value
     if job.status.terminal:
-        return Over(job)
+        return _contend_over(envelope, job)
     if job.status is JobStatus.RUNNING:
         return _contend_running(envelope, stored, claimant, now)
     if job.cancel_requested_at is not None:
@@ -124,6 +131,16 @@ def contend(envelope: Envelope, stored: Stored[Job], claimant: Claimant, now: in
     if now >= job.spec.expires_at:
         return job.expired(at=now)
     return claimant.take(job, attempt=envelope.attempt, at=now)
+
+
+def _contend_over(envelope: Envelope, job: Job) -> Job | Over:
+    """A tombstone without a spec gets it; a stub does not, but what is told of it says which job it was."""
+    if job.spec.known:
+        return Over(job)
+    completed = job.completed(envelope.spec)
+    if job.deleted_at is not None:
+        return Over(completed.erased(at=job.deleted_at))
+    return completed
 
 
 def _contend_running(envelope: Envelope, stored: Stored[Job], claimant: Claimant, now: int) -> Job | Old | Busy:

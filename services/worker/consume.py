@@ -5,7 +5,8 @@ worker cannot start is better left to one that can.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from services.worker.execution.task import Catalogue, RunIn
@@ -22,24 +23,48 @@ WEIGHTS = {job.Lane.INTERACTIVE: 4, job.Lane.BULK: 1}
 """Shares of a queue's capacity while both lanes have work."""
 
 
-class Taking:
-    """The consumers of this worker's queues."""
+_log = logging.getLogger("sluice.worker")
 
-    def __init__(self, consumers: Sequence[Consumer]) -> None:
+
+class Taking:
+    """The consumers of this worker, by queue."""
+
+    def __init__(self, consumers: Mapping[str, Consumer]) -> None:
         self._consumers = consumers
+        self._paused: set[str] = set()
+        self._stopped = False
+
+    @property
+    def consumers(self) -> Mapping[str, Consumer]:
+        return self._consumers
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Take work while the block lasts."""
-        return running(*(consumer.run() for consumer in self._consumers))
+        return running(*(consumer.run() for consumer in self._consumers.values()))
+
+    def pause(self, queues: Collection[str]) -> None:
+        """Take nothing more from `queues`, and from all others again. What was taken goes on."""
+        if self._stopped:
+            return
+        for queue, consumer in self._consumers.items():
+            if queue in queues and queue not in self._paused:
+                consumer.stop_taking()
+                self._paused.add(queue)
+                _log.info("a queue is paused", extra={"queue": queue})
+            elif queue not in queues and queue in self._paused:
+                consumer.resume_taking()
+                self._paused.remove(queue)
+                _log.info("a queue goes on", extra={"queue": queue})
 
     async def stop(self) -> None:
-        """Take nothing more."""
-        for consumer in self._consumers:
+        """Take nothing more, for good."""
+        self._stopped = True
+        for consumer in self._consumers.values():
             consumer.stop_taking()
 
     async def drain(self, seconds: float) -> None:
         """Let what was taken be settled within `seconds`, and give the rest back."""
-        await asyncio.gather(*(consumer.drain(deadline_seconds=seconds) for consumer in self._consumers))
+        await asyncio.gather(*(consumer.drain(deadline_seconds=seconds) for consumer in self._consumers.values()))
 
 
 def taking(
@@ -48,11 +73,11 @@ def taking(
     """A consumer for each queue that this worker serves."""
     names = Names(settings.prefix)
     return Taking(
-        [
-            Consumer(source, _lanes(names, queue), handle, capacity=capacity, clock=clock)
+        {
+            queue: Consumer(source, _lanes(names, queue), handle, capacity=capacity, clock=clock)
             for queue, capacity in capacities(catalogue, slots).items()
             if not settings.queues or queue in settings.queues
-        ]
+        }
     )
 
 

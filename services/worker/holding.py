@@ -76,7 +76,7 @@ class Holding:
             self._lost = True
             raise ClaimLost
         if stored.value.status is not JobStatus.RUNNING:
-            if stored.value.order != wanted.order:
+            if stored.value.status is not wanted.status or stored.value.order != wanted.order:
                 self._lost = True
                 raise ClaimLost
             self._job, self._version = stored.value, stored.version

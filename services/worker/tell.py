@@ -41,14 +41,22 @@ class Telling:
         await self._wake(snapshot(job))
 
     async def over(self, job: Job) -> None:
-        """Wake waiting clients and publish the event. Raises BrokerUnavailable or Overloaded if that was not taken."""
+        """Wake waiting clients and publish the event. Raises BrokerUnavailable or Overloaded if that was not taken.
+
+        Nobody is shown a deleted job. Its event is published all the same: nobody may have heard of its end yet.
+        """
         event = job_event(job, source="worker", at=self._clock.now())
         message = Message(event.encode(), event.attributes)
+        if job.deleted_at is not None:
+            await self._publish(message)
+            return
         told = snapshot(job)
         # landing first, and in the same round trip: who is woken and asks again meets no flight that is over
         landing = [] if job.spec.cache_key is None else [self._land(job, job.spec.cache_key, told)]
-        publishing = self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)
-        await asyncio.gather(*landing, self._wake(told), publishing)
+        await asyncio.gather(*landing, self._wake(told), self._publish(message))
+
+    async def _publish(self, message: Message) -> None:
+        await self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)
 
     async def _wake(self, told: Snapshot) -> None:
         try:

@@ -39,10 +39,11 @@ from services.worker.execution.task import Task
 from services.worker.holding import ClaimLost, Holding, Transition
 from services.worker.keeper import Keeper
 from services.worker.measures import Measures
+from services.worker.reports import Reports
 from services.worker.retry import Backoff, after_failure
 from services.worker.tell import Telling
 from shared.clock import MILLISECONDS, Clock
-from shared.errors import Overloaded, Unavailable
+from shared.errors import Overloaded, Refused, Unavailable
 from shared.messaging.contract import Acknowledge, Delivery, Redeliver, Verdict
 from shared.messaging.topics import Names
 from shared.models.envelope import Envelope, MalformedEnvelope
@@ -74,6 +75,7 @@ class Tools:
     names: Names
     traces: Traces
     measures: Measures
+    reports: Reports
     clock: Clock
     chance: Callable[[], float]
 
@@ -96,6 +98,10 @@ class Work:
         with self._tools.traces.process(destination, traceparent, {"sluice.job": envelope.spec.id}) as trail:
             try:
                 return await self._settle(envelope, trail)
+            except Refused as fault:
+                trail.fail(type(fault).__name__)
+                _log.error("a job cannot be stored", extra={"job": envelope.spec.id, "fault": type(fault).__name__})
+                return Redeliver(POISON_SECONDS)
             except (Unavailable, Overloaded) as fault:
                 trail.fail(type(fault).__name__)
                 _log.warning("a job is put off", extra={"job": envelope.spec.id, "fault": type(fault).__name__})
@@ -152,7 +158,9 @@ class Work:
             run_id = holding.job.fence
             tools.keeper.keep(holding, partial(tools.engine.cancel, run_id))
             try:
-                outcome = await tools.engine.run(_task(holding.job))
+                with tools.reports.of(holding.job) as following:
+                    outcome = await tools.engine.run(_task(holding.job), on_report=following.hear)
+                    await tools.reports.flush(following)
             finally:
                 tools.keeper.drop(holding)
             if isinstance(outcome, Interrupted):
@@ -172,6 +180,8 @@ class Work:
                     return job.succeeded(output, at=at), None
                 case Canceled():
                     return job.canceled(at=at), None
+                case Lost() if job.cancel_requested_at is not None:
+                    return job.canceled(at=at), None
                 case Lost():
                     return self._taken_again(job, at), None
                 case RetryRequested(after_seconds, reason):
@@ -188,10 +198,14 @@ class Work:
         return follow
 
     def _failed(self, job: Job, error: JobError, after_seconds: float | None, at: int) -> tuple[Job, Timer | None]:
-        if job.cancel_requested_at is not None:
-            return job.canceled(at=at), None
+        """Failed for good, or to be tried again; but not again once its cancel was asked for."""
         topic = self._tools.names.jobs(job.spec.queue, job.spec.lane)
-        return after_failure(job, error, after_seconds=after_seconds, backoff=self._tools.backoff, topic=topic, at=at)
+        following, timer = after_failure(
+            job, error, after_seconds=after_seconds, backoff=self._tools.backoff, topic=topic, at=at
+        )
+        if job.cancel_requested_at is not None and following.status is not JobStatus.FAILED:
+            return job.canceled(at=at, error=error), None
+        return following, timer
 
     def _taken_again(self, job: Job, at: int) -> Job:
         taken = self._tools.claimant.take(job, attempt=job.attempt, at=at)
@@ -222,6 +236,6 @@ def _task(job: Job) -> Task:
         max_attempts=spec.max_attempts,
         fence=job.fence,
         deadline_at=deadline_at,
-        timeout_seconds=spec.timeout_seconds,
+        timeout_seconds=max(0.0, (deadline_at - started_at) / MILLISECONDS),
         alone=job.lost >= ALONE_FROM_LOST,
     )
