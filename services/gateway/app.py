@@ -150,7 +150,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
             lateness.measure(),
             patience.sweep(),
             reading.feeds.listen(),
-            reading.feeds.renew(),
+            reading.feeds.look_again(),
             cleaner.run(),
             adapters.meter.run(),
         )

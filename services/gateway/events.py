@@ -169,7 +169,7 @@ class Telling:
         bell: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self.held.ringing(bell), self.feed.ringing(bell):
             try:
-                async with asyncio.timeout(COMMENT_SECONDS):
+                async with asyncio.timeout_at(self.wire.sent_at + COMMENT_SECONDS):
                     await bell
             except TimeoutError:
                 await self.wire.send(b":\n\n")
@@ -180,7 +180,10 @@ class Wire:
 
     def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
         self._request = request
+        self._loop = asyncio.get_running_loop()
         self.response = response
+        self.sent_at = self._loop.time()
+        """When the last piece was taken, on the loop's clock."""
 
     @classmethod
     async def open(cls, request: web.Request) -> "Wire":
@@ -201,6 +204,7 @@ class Wire:
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await self.response.write(data)
+                self.sent_at = self._loop.time()
         except TimeoutError:
             if self._request.transport is not None:
                 self._request.transport.abort()

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from services.gateway.settings import Settings
-from shared.cache.contract import FOLLOW_TTL_SECONDS, Position, StreamEntry, Streams
+from shared.cache.contract import Position, StreamEntry, Streams
 from shared.clock import Clock
 from shared.errors import CacheUnavailable, Overloaded
 
 ENTRIES_AT_ONCE = 16
 """A mebibyte at most."""
-FOLLOW_EVERY_SECONDS = FOLLOW_TTL_SECONDS / 4
+LOOK_AGAIN_SECONDS = 10.0
+"""Hints may be lost, and a flushed Redis knows no followers."""
 RECONNECT_SECONDS = 0.5
 
 _log = logging.getLogger("sluice.gateway")
@@ -55,7 +56,7 @@ class Feed:
 
 
 class Feeds:
-    """Of one gateway process. chance: uniform in 0…1. `listen` and `renew` must be running."""
+    """Of one gateway process. chance: uniform in 0…1. `listen` and `look_again` must be running."""
 
     def __init__(self, settings: Settings, *, streams: Streams, clock: Clock, chance: Callable[[], float]) -> None:
         self._gateway = settings.instance
@@ -92,9 +93,7 @@ class Feeds:
         while True:
             try:
                 async with self._streams.hints(self._gateway) as hinted:
-                    await self._follow(list(self._feeds))
-                    for feed in self._feeds.values():
-                        feed.hint()
+                    await self._follow_all()
                     async for id in hinted:
                         if (followed := self._feeds.get(id)) is not None:
                             followed.hint()
@@ -102,11 +101,16 @@ class Feeds:
                 _log.warning("streams are not followed", extra={"fault": type(fault).__name__})
             await self._clock.sleep(RECONNECT_SECONDS * (0.5 + self._chance()))
 
-    async def renew(self) -> None:
-        """Stay registered as a follower, until cancelled."""
+    async def look_again(self) -> None:
+        """Stay registered as a follower, and have everyone look whether there is more, until cancelled."""
         while True:
-            await self._clock.sleep(FOLLOW_EVERY_SECONDS)
-            await self._follow(list(self._feeds))
+            await self._clock.sleep(LOOK_AGAIN_SECONDS * (0.8 + 0.4 * self._chance()))
+            await self._follow_all()
+
+    async def _follow_all(self) -> None:
+        await self._follow(list(self._feeds))
+        for feed in self._feeds.values():
+            feed.hint()
 
     async def _follow(self, ids: Sequence[str]) -> None:
         with suppress(CacheUnavailable, Overloaded):  # `listen` does it again once Redis is back

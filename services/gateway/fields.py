@@ -98,6 +98,8 @@ def number(*, most: float, least: float | None = None, above: float | None = Non
 
 def whole(*, least: int, most: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():  # JSON has numbers only: 3.0 is 3
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise MalformedError("must be a whole number")
         if not least <= value <= most:

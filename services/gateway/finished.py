@@ -45,6 +45,10 @@ class Finished:
             while self._bytes > self._max_bytes:
                 self._drop(next(iter(self._held)))
 
+    def is_deleted(self, id: str) -> bool:
+        """Whether this gateway knows that the job was deleted; Redis may not, if it was away."""
+        return id in self._deleted
+
     def clear(self) -> None:
         """Forget everything that is held."""
         self._held.clear()

@@ -4,7 +4,7 @@ What can happen to a request, in order: it is refused; its Idempotency-Key says 
 is known, or its work under way (`sharing`); or it becomes a job of its own. Then it may wait.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,11 @@ class Desk:
     announcer: Announcer
     clock: Clock
 
-    async def accept(self, spec: JobSpec) -> Snapshot:
+    async def accept(self, spec: JobSpec) -> Accepted:
         """The job as accepted. Raises Problem."""
-        accepted = snapshot(await self.submitter.accept(spec))
-        self.announcer.accepted(spec.tenant, accepted)
-        return accepted
+        state = snapshot(await self.submitter.accept(spec))
+        self.announcer.accepted(spec.tenant, state)
+        return Accepted(state)
 
     async def recall(self, id: str, tenant: str) -> Accepted:
         """What became of a job that was accepted. Raises Problem."""
@@ -75,26 +75,23 @@ class Posting:
         body = await read_json(request, max_bytes=self._settings.max_body_bytes, seconds=self._settings.body_seconds)
         submission = parse_submission(body, now=self._clock.now())
         order = Order(self._desk, body, submission, key.tenant, request[TRAIL].traceparent)
-        headers: dict[str, str] = {}
         if named is None:
             accepted = await (await order.propose()).accept()
         else:
-            met = await self._idempotency.once(Claim.of(tenant=key.tenant, route=ROUTE, key=named, body=body), order)
-            accepted = met.value
-            if isinstance(met, Replayed):
-                headers["Idempotency-Replayed"] = "true"
-        return await self._answer(request, key, accepted, headers)
-
-    async def _answer(
-        self, request: web.Request, key: ApiKey, accepted: Accepted, replayed: Mapping[str, str]
-    ) -> web.Response:
-        state = accepted.state
-        headers = {"Location": f"/v1/jobs/{state.id}", **accepted.headers, **replayed}
+            accepted = await self._once(named, order)
+        state, headers = accepted.state, {"Location": f"/v1/jobs/{accepted.state.id}", **accepted.headers}
         seconds = wait_seconds(request.headers.getall("Prefer", ()))
         waited = None if seconds is None else await self._wait(state, key.tenant, seconds)
         if waited is not None:
             state, headers["Preference-Applied"] = waited, f"wait={seconds}"
         return job_answer(state, status=200 if state.terminal else 202, headers=headers)
+
+    async def _once(self, named: str, order: "Order") -> Accepted:
+        claim = Claim.of(tenant=order.tenant, route=ROUTE, key=named, body=order.body)
+        met = await self._idempotency.once(claim, order)
+        if isinstance(met, Replayed):
+            return Accepted(met.value.state, {**met.value.headers, "Idempotency-Replayed": "true"})
+        return met.value
 
     async def _wait(self, state: Snapshot, tenant: str, seconds: int) -> Snapshot | None:
         """What it has come to after `seconds`; None without room to wait, which is no error: the job was accepted."""
@@ -135,7 +132,7 @@ class Order:
         spec = await self.desk.submitter.prepare(
             submission, tenant=self.tenant, traceparent=self.traceparent, under=issued
         )
-        return Accepted(await self.desk.accept(spec))
+        return await self.desk.accept(spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +154,8 @@ class Own:
     def takes_seconds(self) -> int:
         return self.desk.submitter.takes_seconds
 
-    async def accept(self) -> Accepted:
-        return Accepted(await self.desk.accept(self.spec))
+    def accept(self) -> Coroutine[Any, Any, Accepted]:
+        return self.desk.accept(self.spec)
 
     def withdraw(self) -> None:
         """Nobody has heard of it."""

@@ -48,9 +48,7 @@ METHOD_NOT_ALLOWED = ProblemType(
 REQUEST_TIMEOUT = ProblemType(
     "request-timeout", 408, "The body did not arrive in time", "Send the whole request without long pauses."
 )
-GONE = ProblemType(
-    "gone", 410, "It is past its retention, or was deleted", "It existed; its data is no longer kept."
-)
+GONE = ProblemType("gone", 410, "It is past its retention, or was deleted", "It existed; its data is no longer kept.")
 TOO_LARGE = ProblemType(
     "too-large", 413, "The request is too large", "Put large data in a bucket and send its address."
 )

@@ -90,7 +90,7 @@ class Replaying:
 
     async def accept_under(self, id: str) -> Accepted:
         issued = self.desk.statuses.verify(id, self.tenant)
-        return Accepted(await self.desk.accept(await self._spec(await self._original(), issued)))
+        return await self.desk.accept(await self._spec(await self._original(), issued))
 
     async def _original(self) -> Job:
         """The job to replay, whole. Raises Problem: 409 without its input, 410 past its retention."""

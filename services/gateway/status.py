@@ -66,7 +66,7 @@ class Statuses:
         if held is not None:
             return held
         cached = await self._cached(issued.text)
-        if cached is not None and cached.deleted:
+        if self._finished.is_deleted(issued.text) or (cached is not None and cached.deleted):
             raise gone()
         if cached is not None and cached.order >= at_least:
             self._finished.put(cached)

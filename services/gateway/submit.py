@@ -65,7 +65,7 @@ class Submitter:
     async def accept(self, spec: JobSpec) -> Job:
         """The accepted job. Raises Problem; a 503 says in `accepted` whether the job may exist all the same."""
         try:
-            return await self._accept(spec)
+            return await (self._publish(spec) if spec.scheduled_for is None else self._schedule(spec))
         except (PublishUnknown, CommitUnknown):
             raise unavailable("It is not known whether the job was accepted.", accepted="unknown") from None
         except (Unavailable, Overloaded):
@@ -106,17 +106,20 @@ class Submitter:
             traceparent=traceparent,
         )
 
-    async def _accept(self, spec: JobSpec) -> Job:
+    async def _publish(self, spec: JobSpec) -> Job:
         envelope = Envelope(spec)
+        message = Message(envelope.encode(), envelope.attributes)
         topic = self._names.jobs(spec.queue, spec.lane)
-        if spec.scheduled_for is None:
-            message = Message(envelope.encode(), envelope.attributes)
-            await self._publisher.publish(topic, message, timeout_seconds=self._settings.publish_seconds)
-            return Job.queued(spec)
+        await self._publisher.publish(topic, message, timeout_seconds=self._settings.publish_seconds)
+        return Job.queued(spec)
+
+    async def _schedule(self, spec: JobSpec) -> Job:
+        assert spec.scheduled_for is not None
+        envelope, job = Envelope(spec), Job.scheduled(spec)
+        topic = self._names.jobs(spec.queue, spec.lane)
         timer = Timer(
             f"{spec.id}:{envelope.attempt}", spec.scheduled_for, topic, envelope.encode(), envelope.attributes
         )
-        job = Job.scheduled(spec)
         await self._schedules.schedule(job, timer)
         return job
 

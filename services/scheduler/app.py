@@ -1,4 +1,4 @@
-"""The scheduler's composition root: the only place here that names Pub/Sub and Firestore."""
+"""The scheduler's composition root: the only place here that names Pub/Sub, Firestore and Redis."""
 
 import random
 from collections.abc import AsyncIterator
@@ -6,9 +6,15 @@ from contextlib import asynccontextmanager
 
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
+from shared.cache.lane_meter import LaneMeter
+from shared.cache.redis.address import Address
+from shared.cache.redis.connection import Connection
+from shared.cache.redis.lanes import RedisLanes
 from shared.clock import SystemClock
 from shared.lifecycle import Runtime, Service, running
+from shared.messaging.counting import CountingPublisher
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
+from shared.messaging.topics import Names
 from shared.storage.contract import TIMER_SHARDS
 from shared.storage.firestore import FirestoreDatabase, FirestoreTimers
 
@@ -17,19 +23,23 @@ CLOSE_SECONDS = 1.0
 
 @asynccontextmanager
 async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
-    async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database:
+    address = Address.parse(settings.redis_url)
+    redis = Connection(address, timeout_seconds=settings.cache_seconds, rng=random.Random())  # noqa: S311 - jitter
+    async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database, redis:
+        clock = SystemClock()
+        meter = LaneMeter(RedisLanes(redis), settings.instance, clock, random.random)
         broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
         publisher = PubSubPublisher(broker)
         releaser = Releaser(
             settings,
             timers=FirestoreTimers(database),
-            publisher=publisher,
-            clock=SystemClock(),
+            publisher=CountingPublisher(publisher, Names(settings.prefix), meter.published),
+            clock=clock,
             metrics=runtime.metrics,
             chance=random.random,
         )
         try:
-            async with running(*(releaser.follow(shard) for shard in range(TIMER_SHARDS))):
+            async with running(meter.run(), *(releaser.follow(shard) for shard in range(TIMER_SHARDS))):
                 checks = {"broker": broker.until_ready, "store": database.ping}
                 yield Service(checks, stop_taking=releaser.stop, drain=releaser.finish)
         finally:

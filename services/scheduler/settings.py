@@ -13,3 +13,4 @@ class Settings(ServiceSettings):
     horizon_seconds: float = setting(1.5, unit="seconds", why="timers due so soon are taken along and held until then")
     page: int = setting(500, unit="timers", why="taken from a shard at once")
     publish_seconds: float = setting(5.0, unit="seconds", why="for one publish, retries included")
+    cache_seconds: float = setting(1.0, unit="seconds", why="for telling Redis what was released; only figures need it")

@@ -138,6 +138,7 @@ class LaneRecord:
 
     since: int
     waiting: int = 0
+    """Below zero for as long as takers have told before publishers."""
     known: bool = False
     """Whether `waiting` is more than what changed since `since`."""
     front_at: int | None = None
@@ -166,7 +167,7 @@ def figures_of(record: LaneRecord | None, at: int) -> LaneFigures:
     takers = [each for each in record.processes.values() if each.in_flight >= 0]
     present = [each for each in takers if not each.silent(at)]
     lost = sum(each.in_flight for each in takers if each.silent(at))
-    backlog = record.waiting + lost if record.known else None
+    backlog = max(0, record.waiting + lost) if record.known else None
     into, out = _rates(record, at, known_for) if warm else (None, None)
     return LaneFigures(
         backlog=backlog,

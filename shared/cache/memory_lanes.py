@@ -65,7 +65,7 @@ def _keep(record: LaneRecord, process: str, started_at: int, report: LaneReport,
         record.front_at = max(record.front_at or 0, report.published_from)
     if hold.newest_at:
         record.front_at = max(record.front_at or 0, hold.newest_at)
-    record.waiting = max(0, record.waiting + delta.published + delta.returned - delta.pulled)
+    record.waiting += delta.published + delta.returned - delta.pulled
     if delta.pulled:
         record.pulled_at = at
     elif hold.empty and at - (record.pulled_at or 0) >= QUIET_SECONDS * MILLISECONDS:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from deploy.local.system import System
@@ -17,10 +18,19 @@ async def frozen(system: System, *names: str) -> AsyncIterator[None]:
     for name in names:
         await system.processes[name].freeze()
     try:
+        async with asyncio.timeout(5):
+            while not all(_stands_still(system.processes[name].pid) for name in names):
+                await asyncio.sleep(0.005)
         yield
     finally:
         for name in names:
             await system.processes[name].thaw()
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether each of its threads has been stopped; the signal takes its time."""
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) <= {"T"}
 
 
 @asynccontextmanager
@@ -28,6 +38,19 @@ async def nobody_works(system: System) -> AsyncIterator[None]:
     """What is accepted in the block waits."""
     async with frozen(system, *WORKERS):
         yield
+
+
+@asynccontextmanager
+async def without_redis(api: ApiClient, system: System) -> AsyncIterator[None]:
+    """Redis does not answer inside the block; after it, every process has it again."""
+    async with frozen(system, "redis"):
+        yield
+    for port in system.admin_ports.values():
+        url = f"http://127.0.0.1:{port}"
+        await polled(
+            lambda url=url: ApiClient(api.session, url, api.token).request("GET", "/readyz"),  # type: ignore[misc]
+            lambda answer: answer.json["checks"].get("cache", "ok") == "ok",
+        )
 
 
 async def until_running(api: ApiClient, id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from deploy.local.system import System
 from tests.acceptance.client import Answer, ApiClient
 from tests.acceptance.counted import Runs
-from tests.acceptance.lives import cancel, frozen, nobody_works, polled, queued, until, until_running
+from tests.acceptance.lives import cancel, frozen, nobody_works, polled, queued, until, until_running, without_redis
 from tests.acceptance.test_jobs import FIELDS, problem
 
 FELT_SECONDS = 5.0
@@ -114,7 +114,7 @@ async def test_a_handler_that_does_not_listen_is_fenced_after_the_grace(
 async def test_a_running_job_hears_of_it_without_redis(api: ApiClient, system: System) -> None:
     id = (await api.submit("debug.sleep", {"seconds": 60})).json["id"]
     await until_running(api, id)
-    async with frozen(system, "redis"):
+    async with without_redis(api, system):
         began = time.monotonic()
         assert (await cancel(api, id)).status == 202
         await polled(lambda: api.get(id), lambda answer: answer.json["status"] == "canceled")

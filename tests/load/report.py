@@ -53,6 +53,8 @@ def _remarks(rows: Iterable[Row]) -> str:
     remarks = []
     for row in rows:
         remarks += [f"{row.key}: {note}" for note in row.notes]
+        if row.refused:
+            remarks.append(f"{row.key}: {row.refused:,} requests were turned away (429, 503)")
         remarks += [f"{row.key}: WRONG: {fault}" for fault in row.wrong[:_WRONG_SHOWN]]
         if len(row.wrong) > _WRONG_SHOWN:
             remarks.append(f"{row.key}: and {len(row.wrong) - _WRONG_SHOWN} more that are wrong")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,11 +79,21 @@ class Figure:
         }
 
 
+class Judged(Protocol):
+    """What a row takes over of a generator's tally."""
+
+    @property
+    def faults(self) -> list[str]: ...
+    @property
+    def refused(self) -> int: ...
+
+
 @dataclass(slots=True)
 class Row:
     """One row of the table while it is measured.
 
     wrong: what was answered wrongly, a description each; any makes the whole run fail.
+    refused: requests that were turned away.
     notes: what a reader must know to judge the figures.
     """
 
@@ -91,6 +101,7 @@ class Row:
     title: str
     quantities: tuple[Quantity, ...]
     wrong: list[str] = field(default_factory=list)
+    refused: int = 0
     notes: list[str] = field(default_factory=list)
     _values: dict[str, list[float]] = field(default_factory=dict)
 
@@ -101,6 +112,11 @@ class Row:
             if key not in declared:
                 raise KeyError(key)
             self._values.setdefault(key, []).append(value)
+
+    def judge(self, tally: Judged) -> None:
+        """Take over what was wrong, and what was turned away."""
+        self.wrong += tally.faults
+        self.refused += tally.refused
 
     def note(self, text: str) -> None:
         """Say it once, however many runs find it."""
@@ -118,7 +134,8 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         figures = [figure.to_json() for figure in self.figures]
-        return {"row": self.key, "title": self.title, "figures": figures, "wrong": self.wrong, "notes": self.notes}
+        found = {"wrong": self.wrong, "refused": self.refused, "notes": self.notes}
+        return {"row": self.key, "title": self.title, "figures": figures, **found}
 
 
 def number(value: float) -> str:

@@ -64,9 +64,7 @@ def _example(entry: HandlerEntry, fits: Fits) -> Tree | None:
 def _moved(schema: Mapping[str, Any], name: str) -> Tree:
     if _addresses_itself(schema):
         return {"description": "Its schema is too much of its own to stand here; see `GET /v1/handlers/{name}`."}
-    moved = _rebased(schema, f"#/components/schemas/{name}")
-    assert isinstance(moved, dict)
-    return {"title": name, **moved}
+    return {"title": name, **_rebased(schema, f"#/components/schemas/{name}")}
 
 
 def _addresses_itself(schema: Any, *, names: bool = False) -> bool:

@@ -1,7 +1,7 @@
 """The document as it is kept by hand: every YAML file of this folder is a part of one tree. Read once, at start.
 
 No two parts may say the same thing. What an operation shares with all others of its kind (`x-common-responses`) is
-filled in here, so that the document as served says all by itself.
+filled in here, and its scope said in words, so that the document as served says all by itself.
 """
 
 from pathlib import Path
@@ -49,5 +49,7 @@ def _fill(operation: Tree, common: Tree) -> None:
     kinds = ["open"]
     if operation["security"]:
         kinds = ["keyed"] if operation["x-scope"] == ANY else ["keyed", "scoped"]
+        wanted = "any good key" if operation["x-scope"] == ANY else f"`{operation['x-scope']}`"
+        operation["description"] = f"{operation.get('description', '')}\n\nScope: {wanted}.".lstrip()
     shared = {status: response for kind in kinds for status, response in common[kind].items()}
     operation["responses"] = dict(sorted({**shared, **operation["responses"]}.items()))

@@ -73,22 +73,27 @@ def _page(problem: ProblemType, document: Tree) -> str:
 
 
 def _example(problem: ProblemType) -> str:
-    shown = {
+    shown: dict[str, Any] = {
         "type": f"/problems/{problem.slug}",
         "title": problem.title,
         "status": problem.status,
         "detail": "What happened this time.",
         "instance": "req_5f2c8d1ab3e94f0071",
     }
+    if "`errors`" in problem.explanation:
+        shown["errors"] = [{"pointer": "/where", "detail": "what is wrong there"}]
     return orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
 
 
 def _answered(problem: ProblemType, document: Tree) -> str:
     answering = list(answerers(problem.slug, document))
-    if len(answering) == sum(len(operations(item)) for item in document["paths"].values()):
-        return "<p>Every operation can.</p>"
+    every = [each for item in document["paths"].values() for each in operations(item).values()]
     if not answering:
         return "<p>Whatever is asked of an address in a way that it does not take.</p>"
+    if len(answering) == len(every):
+        return "<p>Every operation can.</p>"
+    if len(answering) == sum(bool(each["security"]) for each in every):
+        return "<p>Every operation that takes a key can.</p>"
     return f"<ul>{''.join(answering)}</ul>"
 
 

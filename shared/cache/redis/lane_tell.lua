@@ -57,7 +57,7 @@ if published > 0 and waiting <= 0 then
   front = math.max(front, tonumber(ARGV[12]))
 end
 front = math.max(front, tonumber(ARGV[10]))
-waiting = math.max(0, waiting + published + returned - pulled)
+waiting = waiting + published + returned - pulled  -- below zero for as long as takers have told before publishers
 if pulled > 0 then
   pulled_at = now
 elseif ARGV[11] == '1' and now - pulled_at >= tonumber(ARGV[15]) then

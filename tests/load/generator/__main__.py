@@ -46,6 +46,7 @@ def main() -> None:
     gc.disable()  # a pause here would be told of the server; the run is short and bounded
     tally = uvloop.run(_carry_out(plan))
     _tell("done", tally=tally.to_json())
+    sys.stdin.buffer.read()  # until the harness ends us: asyncio may drop what is unread when a process exits
 
 
 if __name__ == "__main__":

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _ID_STARTS: Final = b'{"id":"job_'
 _ID: Final = slice(7, 51)  # the id's place in a job's JSON: `job_` and 40 characters
 _SHOWN: Final = 200
+REFUSALS: Final = frozenset({429, 503})
+"""Statuses of an answer that turns a request away."""
+AGAIN_SECONDS: Final = 0.5
+"""After so long a client that was turned away tries once more."""
 
 
 class Checker(Protocol):

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tests.load.generator.checks import Accepted, checker
+from tests.load.generator.checks import REFUSALS, Accepted, checker
 from tests.load.generator.http1 import Address, Connection, connect
 from tests.load.generator.plans import Tally
 
@@ -72,6 +72,9 @@ class ClosedLoop:
     def count(self, index: int, status: int, body: bytes, sent_at: int, now: int) -> None:
         """An answer came."""
         self.tally.ended += 1
+        if status in REFUSALS:
+            self.tally.refused += 1
+            return
         wrong = self._checker.wrong(index, status, body)
         if wrong:
             self.tally.fault(wrong)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from tests.load.generator.checks import shown
+from tests.load.generator.checks import AGAIN_SECONDS, REFUSALS, shown
 from tests.load.generator.http1 import Address, ConnectionLost, Exchanges, ProtocolFault, connect, get, post
 from tests.load.generator.plans import Tally
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS: Final = 30
 _ASKED_AGAIN_AT_MOST: Final = 3
+_REFUSED_AT_MOST: Final = 20
 _GRACE_SECONDS: Final = 45.0  # a job accepted last may wait behind all the others
 
 
@@ -74,16 +75,27 @@ class Flow:
 
     async def _one(self, client: Exchanges, token: str, number: int) -> None:
         order = orjson.dumps({"handler": self._plan.handler, "input": {"n": number}})
-        job = read(await client.exchange(post("/v1/jobs", order, token)), 202)
+        job = await self._ask(client, post("/v1/jobs", order, token), 202)
         wait = get(f"/v1/jobs/{job['id']}", token, Prefer=f"wait={WAIT_SECONDS}")
-        ended = read(await client.exchange(wait), 200)
+        ended = await self._ask(client, wait, 200)
         for _ in range(_ASKED_AGAIN_AT_MOST):
             if ended["status"] not in ("queued", "running"):
                 break
             self.tally.asked_again += 1
-            ended = read(await client.exchange(wait), 200)
+            ended = await self._ask(client, wait, 200)
         if (ended["id"], ended["status"], ended["output"]) != (job["id"], "succeeded", {"n": number}):
             raise WrongAnswerError(f"job {job['id']} ended as {ended['status']} with {ended['output']}")
+
+    async def _ask(self, client: Exchanges, message: bytes, expected: int) -> dict[str, Any]:
+        """The job in the answer; asked again after a moment when turned away. Raises as `read`."""
+        answer = await client.exchange(message)
+        for _ in range(_REFUSED_AT_MOST):
+            if answer[0] not in REFUSALS:
+                break
+            self.tally.refused += 1
+            await asyncio.sleep(AGAIN_SECONDS)
+            answer = await client.exchange(message)
+        return read(answer, expected)
 
 
 def read(answer: tuple[int, bytes], expected: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from tests.load.generator.checks import checker
+from tests.load.generator.checks import REFUSALS, checker
 from tests.load.generator.http1 import Address, Connection, connect
 from tests.load.generator.plans import Tally
 
@@ -79,16 +79,20 @@ class OpenLoop:
     def count(self, caller: _Caller, status: int, body: bytes) -> None:
         """An answer came: count it, and give its connection to who waits longest."""
         self._under_way -= 1
-        wrong = self._checker.wrong(caller.index, status, body)
-        if wrong:
-            self.tally.fault(wrong)
-        else:
-            self.tally.answered += 1
-            self.tally.latencies.record((time.perf_counter_ns() - caller.due) // 1_000)
+        self._judge(caller, status, body)
         if self._late:
             self._send(caller, self._late.popleft())
         else:
             self._free.append(caller)
+
+    def _judge(self, caller: _Caller, status: int, body: bytes) -> None:
+        if status in REFUSALS:
+            self.tally.refused += 1
+        elif wrong := self._checker.wrong(caller.index, status, body):
+            self.tally.fault(wrong)
+        else:
+            self.tally.answered += 1
+            self.tally.latencies.record((time.perf_counter_ns() - caller.due) // 1_000)
 
     def drop(self, caller: _Caller, fault: Exception) -> None:
         """A connection was lost under a request, or while it was free."""

@@ -135,6 +135,7 @@ class Tally:
 
     answered: rightly, within the counted time. elapsed: the seconds that were counted.
     ended: requests or jobs that came to an end over all of the time, to divide costs by.
+    refused: turned away with 429 or 503, which is no success, but no wrong answer either.
     wrong: answers that were not what they must be, over all of the time; some described in `faults`.
     cpu_seconds: of the generator itself within the counted time, to tell whether it was the limit.
     ids: of accepted jobs, with the exchange that each one answered.
@@ -143,6 +144,7 @@ class Tally:
 
     answered: int = 0
     elapsed: float = 0.0
+    refused: int = 0
     wrong: int = 0
     faults: list[str] = field(default_factory=list)
     latencies: Histogram = field(default_factory=Histogram)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from tests.load.generator.broker import Bare
+from tests.load.generator.checks import REFUSALS
 from tests.load.generator.http1 import Address, ConnectionLost, Exchanges, ProtocolFault, connect, post
 from tests.load.generator.jobs import WAIT_SECONDS, WrongAnswerError, read
 from tests.load.generator.plans import Tally
@@ -54,6 +55,9 @@ async def _job(plan: Single, client: Exchanges, tally: Tally, number: int) -> No
     began = time.perf_counter_ns()
     answer = await client.exchange(message)
     seen, took = time.time_ns(), time.perf_counter_ns() - began
+    if answer[0] in REFUSALS:
+        tally.refused += 1
+        return
     job = read(answer, 200)
     if (job["status"], job["output"]) != ("succeeded", {"n": number}):
         raise WrongAnswerError(f"job {job['id']} ended as {job['status']} with {job['output']}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from tests.load.generator.checks import shown
+from tests.load.generator.checks import AGAIN_SECONDS, REFUSALS, shown
 from tests.load.generator.http1 import Address, Connection, connect, get
 from tests.load.generator.plans import Tally
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from tests.load.generator.plans import Waiters
 
-_CONNECTING: Final = 100  # at once: a listening socket's queue is short
+_COMING_PER_S: Final = 1_000  # a crowd gathers; a stampede would be turned away
+_AT_ONCE: Final = 50
 _UNFINISHED: Final = frozenset({"queued", "running"})
 
 
@@ -37,9 +38,7 @@ class Crowd:
 
     async def run(self, waiting: Callable[[], None]) -> Tally:
         """`waiting` is called when every request has been sent. Raises OSError when a connection cannot be made."""
-        gate = asyncio.Semaphore(_CONNECTING)
-        tokens = itertools.cycle(self._plan.tokens)
-        waiters = await asyncio.gather(*(self._start(id, next(tokens), gate) for id in self._plan.outputs))
+        waiters = await self._gather()
         waiting()
         began, cpu = time.perf_counter(), time.process_time()
         try:
@@ -52,10 +51,18 @@ class Crowd:
             waiter.close()
         return self.tally
 
-    async def _start(self, id: str, token: str, gate: asyncio.Semaphore) -> _Waiter:
+    async def _gather(self) -> list[_Waiter]:
+        ids, tokens = list(self._plan.outputs), itertools.cycle(self._plan.tokens)
+        waiters: list[_Waiter] = []
+        began = time.perf_counter()
+        for start in range(0, len(ids), _AT_ONCE):
+            await asyncio.sleep(began + start / _COMING_PER_S - time.perf_counter())
+            waiters += await asyncio.gather(*(self._start(id, next(tokens)) for id in ids[start : start + _AT_ONCE]))
+        return waiters
+
+    async def _start(self, id: str, token: str) -> _Waiter:
         plan = self._plan
-        async with gate:
-            waiter = await connect(lambda: _Waiter(self, id), Address(plan.host, plan.port), source=plan.source)
+        waiter = await connect(lambda: _Waiter(self, id), Address(plan.host, plan.port), source=plan.source)
         waiter.ask(token, plan.wait_seconds)
         return waiter
 
@@ -92,6 +99,10 @@ class _Waiter(Connection):
 
     def answered(self, status: int, body: bytes) -> None:
         seen = time.time_ns() // 1_000
+        if status in REFUSALS:
+            self._crowd.tally.refused += 1
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.send, self._message)
+            return
         if status != 200:
             self._crowd.tally.fault(f"status {status}: {shown(body)}")
         elif self._crowd.check(self._id, body):

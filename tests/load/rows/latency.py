@@ -61,7 +61,7 @@ async def _run(bench: Bench, told: Row, whole: Row, system: System, number: int)
         seed=number,
     )
     tally = await bench.load(plan, count / _JOBS_PER_S, apart=False)
-    whole.wrong += tally.faults
+    whole.judge(tally)
     jobs, bare = tally.latencies, tally.others
     whole.add({"whole_p50_ms": jobs.percentile(50) / 1e3, "whole_p99_ms": jobs.percentile(99) / 1e3})
     whole.add({"broker_p50_ms": bare.percentile(50) / 1e3})

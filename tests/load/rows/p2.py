@@ -53,7 +53,7 @@ async def _run(bench: Bench, row: Row, system: System) -> None:
     )
     tally = await bench.load(plan, WARM_SECONDS + seconds)
     cpu, thousands = used.read(), max(len(tally.ids), 1) / 1_000
-    row.wrong += tally.faults
+    row.judge(tally)
     row.add({"accepted_per_s": tally.rate})
     row.add({"p50_ms": tally.latencies.percentile(50) / 1e3, "p99_ms": tally.latencies.percentile(99) / 1e3})
     row.add({"gateway_cpu": cpu["gateway"] / thousands, "broker_cpu": cpu.get("pubsub", 0.0) / thousands})

@@ -43,7 +43,7 @@ async def _run(bench: Bench, row: Row, system: System) -> None:
     used = meter(system)
     tally = await bench.load(plan, WARM_SECONDS + seconds, apart=False)
     cpu, thousands = used.read(), max(tally.ended, 1) / 1_000
-    row.wrong += tally.faults
+    row.judge(tally)
     row.add({"jobs_per_s": tally.rate})
     row.add({"cpu": (cpu["gateway"] + cpu["worker"]) / thousands})
     row.add({f"{name}_cpu": cpu[name] / thousands for name in ("gateway", "worker")})

@@ -95,7 +95,7 @@ class _Scene:
         """Every path taken and every pool filled, so that what the waiters add is theirs."""
         address = gateway(self.system).address
         plan = Jobs(address.host, address.port, tokens(self.system), NO_OP, CONNECTIONS, 0, _WARM_SECONDS)
-        self.row.wrong += (await self.bench.load(plan, _WARM_SECONDS, apart=False)).faults
+        self.row.judge(await self.bench.load(plan, _WARM_SECONDS, apart=False))
 
     async def _submit(self) -> dict[str, str]:
         """Jobs for all waiters, with what each must come back with."""
@@ -107,7 +107,7 @@ class _Scene:
         ]
         plan = Closed(address.host, address.port, exchanges, CONNECTIONS, 0, seconds, check="accepted", count=count)
         tally = await self.bench.load(plan, seconds, apart=False)
-        self.row.wrong += tally.faults
+        self.row.judge(tally)
         return {id: f'{{"slept": {naps[index % len(naps)]}}}' for id, index in tally.ids.items()}
 
     async def _gather(self, stack: AsyncExitStack, outputs: Mapping[str, str]) -> list[Generator]:
@@ -118,7 +118,7 @@ class _Scene:
         clients = [await stack.enter_async_context(generator(self.bench.guard, cores)) for _ in shares]
         for place, (client, share) in enumerate(zip(clients, shares, strict=True), start=1):
             await client.start(self._plan(share, f"127.0.{self.number + 1}.{place}"))
-        await asyncio.gather(*(client.expect("waiting", 60) for client in clients))
+        await asyncio.gather(*(client.expect("waiting", 120) for client in clients))
         return clients
 
     def _plan(self, outputs: dict[str, str], source: str) -> Waiters:
@@ -136,7 +136,8 @@ class _Scene:
         )
 
     async def _judge(self, tallies: Sequence[Tally]) -> None:
-        self.row.wrong += [fault for tally in tallies for fault in tally.faults]
+        for tally in tallies:
+            self.row.judge(tally)
         self.row.add({"answered": sum(tally.answered for tally in tallies)})
         self.row.add({"asked_again": sum(tally.asked_again for tally in tallies)})
         seen = {id: at for tally in tallies for id, at in tally.moments.items()}

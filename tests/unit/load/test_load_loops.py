@@ -71,7 +71,7 @@ async def test_a_closed_loop_of_a_count_sends_just_so_many() -> None:
     assert (tally.answered, tally.wrong) == (10, 0)
 
 
-@pytest.mark.parametrize("planted", [(200, b"wrong"), (503, b"right"), None])
+@pytest.mark.parametrize("planted", [(200, b"wrong"), (404, b"right"), None])
 async def test_a_wrong_answer_is_caught(planted: tuple[int, bytes] | None) -> None:
     async def answer(number: int, line: str, body: bytes) -> tuple[int, bytes] | None:
         return planted if number == 7 else (200, b"right")
@@ -80,6 +80,15 @@ async def test_a_wrong_answer_is_caught(planted: tuple[int, bytes] | None) -> No
         tally = await ClosedLoop(closed(port, count=20, seconds=5)).run()
     assert tally.wrong == 1
     assert len(tally.faults) == 1
+
+
+async def test_who_is_turned_away_is_neither_answered_nor_wronged() -> None:
+    async def answer(number: int, line: str, body: bytes) -> tuple[int, bytes]:
+        return (503, b"later") if number % 2 else (200, b"right")
+
+    async with serving(answer) as port:
+        tally = await ClosedLoop(closed(port, count=10, seconds=5)).run()
+    assert (tally.answered, tally.refused, tally.wrong, tally.ended) == (5, 5, 0, 10)
 
 
 async def test_an_id_given_twice_is_caught() -> None:
@@ -108,14 +117,20 @@ async def test_the_open_model_shows_a_stall_in_every_request_that_it_delays() ->
 
 
 class Api:
-    """Jobs that end at the second look, as a system with waits would have it. `lose` is a job whose output is wrong."""
+    """Jobs that end at the second look, as a system with waits would have it.
 
-    def __init__(self, lose: int = 0) -> None:
+    lose: a job whose output is wrong. refuse: a request that is turned away.
+    """
+
+    def __init__(self, lose: int = 0, refuse: int = 0) -> None:
+        self._refuse = refuse
         self._jobs: list[bytes] = []
         self._looks: dict[str, int] = {}
         self._lose = lose
 
     async def __call__(self, number: int, line: str, body: bytes) -> tuple[int, bytes]:
+        if number and number == self._refuse:
+            return 503, b"later"
         if line.startswith("POST"):
             self._jobs.append(body.partition(b'"input":')[2][:-1])
             return 202, self._job(len(self._jobs), "queued", b"null")
@@ -138,8 +153,15 @@ async def test_a_flow_of_jobs_checks_that_each_comes_back_with_its_own(lose: int
     assert tally.wrong == (1 if lose else 0)
 
 
-async def test_waiters_ask_again_and_are_all_answered() -> None:
-    api, told = Api(), list[str]()
+async def test_a_job_that_was_turned_away_is_submitted_again() -> None:
+    async with serving(Api(refuse=1)) as port:
+        tally = await Flow(Jobs(HOST, port, ["sk"], "debug.echo", 1, 0.0, 0.1)).run()
+    assert (tally.ended, tally.refused, tally.wrong) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("refuse", [0, 2])
+async def test_waiters_ask_again_and_are_all_answered(refuse: int) -> None:
+    api, told = Api(refuse=refuse), list[str]()
     async with serving(api) as port:
         for _ in range(3):
             await api(0, "POST", b'{"input":{"n":1}}')
@@ -148,6 +170,7 @@ async def test_waiters_ask_again_and_are_all_answered() -> None:
         tally = await Crowd(plan).run(lambda: told.append("waiting"))
     assert told == ["waiting"]
     assert (tally.answered, tally.wrong, tally.asked_again) == (3, 0, 3)
+    assert tally.refused == (1 if refuse else 0)
     assert sorted(tally.moments) == ids
 
 

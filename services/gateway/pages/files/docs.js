@@ -17,7 +17,6 @@ SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   docExpansion: "list",
-  filter: false,
   tryItOutEnabled: true,
   validatorUrl: null,
 });

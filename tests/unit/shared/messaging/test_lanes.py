@@ -109,6 +109,17 @@ def test_a_lane_that_failed_pulls_again_at_its_moment() -> None:
     assert shares.next_pull(5.0) is not None
 
 
+def test_a_lane_below_its_floor_goes_first_whatever_it_has_used() -> None:
+    shares, first, second = two_lanes(capacity=10)
+    answer(shares, first, 1, limit=1, now=0.0)
+    shares.settled(first, slot_seconds=1_000.0)
+    answer(shares, first, 0, limit=1, now=0.0)
+    answer(shares, second, 4, limit=4, now=0.0)
+    second.used = 0.0
+    state, _ = begin(shares, 0.0)
+    assert state is first
+
+
 def test_a_lane_that_was_idle_has_saved_nothing_up() -> None:
     shares, first, second = two_lanes(capacity=4)
     answer(shares, first, 0, limit=1, now=0.0)

@@ -1,0 +1,253 @@
+"""The served description is true: of scopes, of other tenants' things, and of whatever else anybody may send."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from deploy.local.system import System
+from tests.acceptance.client import Answer, ApiClient, Json
+
+METHODS = ("get", "put", "post", "delete", "patch")
+SEED = 20_260_131
+EXAMPLES = 8
+"""For each operation with data that fits the description, and as many with data that does not."""
+SECONDS = 50.0
+BUSY_SECONDS = 20.0
+"""For how long a machine that has too much to do may turn requests away."""
+BEYOND_A_SCHEMA = {"/run_at", "/delay_seconds", "/expires_at"}
+"""Fields whose limits depend on the time, or on each other."""
+SCOPES = ("jobs:read", "jobs:write", "operator", "system")
+HOLDERS = {"operator": {"operator", "system"}}
+"""Scopes that hold others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    method: str
+    path: str
+    scope: str | None
+    """None: no key; empty: any key."""
+
+    def __str__(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+    async def call(self, client: ApiClient, **names: str) -> Answer:
+        path = self.path.format_map({"id": "unknown", "name": "unknown", **names})
+        return await client.request(self.method, path)
+
+
+def operations(document: Json) -> Iterator[Operation]:
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                security = item[method]["security"]
+                scope = None if not security else next(iter(security[0]["key"]), "")
+                yield Operation(method, path, scope)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def document(system: System, session: aiohttp.ClientSession, api: ApiClient) -> Json:
+    """As the gateway serves it, to anyone."""
+    await api.result("debug.echo", 1)  # so that it knows the handlers
+    async with session.get(f"{system.base_url}/openapi.json") as response:
+        assert response.status == 200
+        assert response.content_type == "application/json"
+        found: Json = await response.json()
+    return found
+
+
+@pytest_asyncio.fixture(scope="module")
+async def without(system: System, session: aiohttp.ClientSession, api: ApiClient) -> Mapping[str, ApiClient]:
+    """By scope, a client that has every one but it."""
+    found = {}
+    for scope in SCOPES:
+        left = [each for each in SCOPES if each not in HOLDERS.get(scope, {scope})]
+        answer = await api.request("POST", "/v1/keys", json={"name": f"without {scope}", "scopes": left})
+        assert answer.status == 201, answer.body
+        found[scope] = ApiClient(session, system.base_url, answer.json["secret"])
+    return found
+
+
+async def test_without_a_good_key_every_operation_that_takes_one_is_401(
+    document: Json, system: System, session: aiohttp.ClientSession, api: ApiClient
+) -> None:
+    keyed = [each for each in operations(document) if each.scope is not None]
+    assert len(keyed) > 10
+    for operation in keyed:
+        path = operation.path.format_map({"id": "unknown", "name": "unknown"})
+        for headers in ({}, {"Authorization": f"Bearer {api.token[:-1]}x"}, {"Authorization": "Basic YTpi"}):
+            async with session.request(operation.method, system.base_url + path, headers=headers) as response:
+                assert response.status == 401, (str(operation), headers)
+                assert response.headers["WWW-Authenticate"] == "Bearer"
+                assert (await response.json(content_type=None))["type"] == "/problems/unauthenticated"
+
+
+async def test_without_its_scope_every_operation_is_403_and_with_it_is_not(
+    document: Json, api: ApiClient, without: Mapping[str, ApiClient]
+) -> None:
+    scoped = [each for each in operations(document) if each.scope]
+    assert {each.scope for each in scoped} == set(SCOPES)
+    for operation in scoped:
+        assert operation.scope is not None
+        refused = await operation.call(without[operation.scope])
+        assert (refused.status, refused.json["type"]) == (403, "/problems/forbidden"), str(operation)
+        for scope, client in without.items():
+            if operation.scope not in HOLDERS.get(scope, {scope}):
+                assert (await operation.call(client)).status not in {401, 403}, (str(operation), scope)
+
+
+async def test_any_good_key_may_do_what_needs_no_scope(document: Json, without: Mapping[str, ApiClient]) -> None:
+    for operation in operations(document):
+        if operation.scope == "":
+            for client in without.values():
+                assert (await operation.call(client)).status in {200, 404}, str(operation)
+
+
+async def test_what_needs_no_key_takes_none(document: Json, system: System, session: aiohttp.ClientSession) -> None:
+    names = {"asset": "pages.css", "slug": "gone"}
+    for operation in operations(document):
+        if operation.scope is None:
+            async with session.get(system.base_url + operation.path.format_map(names)) as response:
+                assert response.status == 200, str(operation)
+
+
+async def test_what_belongs_to_another_tenant_is_404_like_what_does_not_exist(
+    document: Json, api: ApiClient, foreign: ApiClient, without: Mapping[str, ApiClient]
+) -> None:
+    made = await foreign.request("POST", "/v1/keys", json={"scopes": ["jobs:read"]})
+    ids = {"/v1/jobs/": (await foreign.result("debug.echo", 1))["id"], "/v1/keys/": made.json["id"]}
+    reader = without["system"]  # who has it may see the keys of every tenant
+    of_things = [each for each in operations(document) if "{id}" in each.path]
+    assert len(of_things) >= 2
+    for operation in of_things:
+        [id] = [id for prefix, id in ids.items() if operation.path.startswith(prefix)]
+        there, nowhere = await operation.call(reader, id=id), await operation.call(reader, id="unknown")
+        assert there.status == nowhere.status == 404, str(operation)
+        assert {**there.json, "instance": ""} == {**nowhere.json, "instance": ""}, str(operation)
+    for prefix, id in ids.items():
+        assert (await foreign.request("GET", prefix + id)).status == 200
+
+
+async def test_the_description_is_told_apart_by_its_etag(system: System, session: aiohttp.ClientSession) -> None:
+    address = f"{system.base_url}/openapi.json"
+    async with session.get(address) as response:
+        tag = response.headers["ETag"]
+    async with session.get(address, headers={"If-None-Match": tag}) as response:
+        assert (response.status, await response.read()) == (304, b"")
+
+
+@pytest_asyncio.fixture
+async def things(api: ApiClient) -> AsyncIterator[Mapping[str, Iterator[str]]]:
+    """Real names for paths, by the path's beginning, without end; whatever is done to them is undone."""
+    finished = [(await api.result("debug.echo", n))["id"] for n in range(4)]
+    delayed = [(await api.submit("debug.echo", n, delay_seconds=3_600)).json["id"] for n in range(4)]
+    keys = [await api.request("POST", "/v1/keys", json={"scopes": ["jobs:read"]}) for _ in range(3)]
+    yield {
+        "/v1/jobs/": itertools.cycle([*finished, *delayed]),
+        "/v1/keys/": itertools.cycle([answer.json["id"] for answer in keys]),
+        "/v1/handlers/": itertools.cycle(["text.stats"]),
+        "/v1/queues/": itertools.cycle(["images"]),
+        "/docs/": itertools.cycle(["docs.js", "swagger-ui.css"]),
+        "/problems/": itertools.cycle(["gone"]),
+    }
+    for queue in (await api.request("GET", "/v1/queues")).json["data"]:
+        await api.request("POST", f"/v1/queues/{queue['name']}/resume")
+    for id in delayed:
+        await api.request("POST", f"/v1/jobs/{id}/cancel")
+
+
+@pytest.mark.timeout(180)
+async def test_whatever_is_sent_is_answered_as_described(
+    document: Json, system: System, api: ApiClient, things: Mapping[str, Iterator[str]]
+) -> None:
+    """Data made of the description, with a fixed seed: nothing fails, and no status or body is other than described."""
+    fuzz = Fuzz(document, system.base_url, api.token, things)
+    await asyncio.to_thread(fuzz.run)
+    statuses = {status for _, status in fuzz.seen}
+    assert {label for label, _ in fuzz.seen} == {str(each) for each in operations(document)}
+    assert {200, 201, 202, 204, 400, 404, 409} <= statuses
+
+
+class Fuzz:
+    """Schemathesis on every operation. Runs in a thread of its own, for its client is a blocking one."""
+
+    def __init__(self, document: Json, base_url: str, token: str, things: Mapping[str, Iterator[str]]) -> None:
+        self._schema = schemathesis.openapi.from_dict(document)
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._things = things
+        self._ends = time.monotonic() + SECONDS
+        self._turn = itertools.count()
+        self.seen: Counter[tuple[str, int]] = Counter()
+
+    def run(self) -> None:
+        for found in self._schema.get_all_operations():
+            operation = found.ok()
+            self._try(operation, GenerationMode.POSITIVE)
+            if operation.definition.raw["security"]:  # what takes no key takes next to nothing that could be wrong
+                self._try(operation, GenerationMode.NEGATIVE)
+
+    def _try(self, operation: Any, mode: GenerationMode) -> None:
+        @seed(SEED)
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize=False,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def send(case: Case) -> None:
+            if self.seen.total() and time.monotonic() > self._ends and self._tried(operation.label):
+                return
+            self._send(case, mode)
+
+        send()
+
+    def _tried(self, label: str) -> bool:
+        return any(seen == label for seen, _ in self.seen)
+
+    def _send(self, case: Case, mode: GenerationMode) -> None:
+        if mode is GenerationMode.POSITIVE:
+            case.query.pop("cursor", None)  # a good one is what a list has given out
+            if next(self._turn) % 2:
+                self._name(case)
+        response = self._answer(case)
+        self.seen[case.operation.label, response.status_code] += 1
+        case.validate_response(response, headers=self._headers, excluded_checks=[positive_data_acceptance])
+        if mode is GenerationMode.POSITIVE and response.status_code in {400, 415, 422}:
+            problem = response.json()
+            pointers = {error["pointer"] for error in problem.get("errors", [])}
+            assert pointers, problem
+            assert pointers <= BEYOND_A_SCHEMA, (problem, case.as_curl_command())
+
+    def _name(self, case: Case) -> None:
+        for beginning, names in self._things.items():
+            if case.path.startswith(beginning):
+                for name in case.path_parameters:
+                    case.path_parameters[name] = next(names)
+
+    def _answer(self, case: Case) -> Any:
+        """What is answered once the machine is not too busy to."""
+        patience = time.monotonic() + BUSY_SECONDS
+        while True:
+            response = case.call(base_url=self._base_url, headers=self._headers)
+            if response.status_code != requests.codes.unavailable or time.monotonic() > patience:
+                return response
+            case.validate_response(response, headers=self._headers, excluded_checks=[not_a_server_error])
+            time.sleep(float(response.headers["Retry-After"][0]))
