@@ -11,15 +11,13 @@ from typing import Any
 
 import click
 
-from deploy.admin.keys import parse_dev_keys, seed
+from deploy.admin.key_commands import keys
 from deploy.admin.queues import queues_of
 from deploy.admin.settings import Settings
 from deploy.admin.topology import apply
 from shared.config import load
 from shared.errors import ConfigError, SluiceError
 from shared.messaging.topics import Names, topology
-from shared.models.key import ApiKey
-from shared.storage.firestore import FirestoreDatabase, FirestoreKeys
 
 EXIT_FAILED, EXIT_CONFIG = 1, 78
 
@@ -60,23 +58,7 @@ def topology_diff(settings: Settings) -> None:
     sys.exit(EXIT_FAILED if changes else 0)
 
 
-@cli.group("keys")
-def keys_group() -> None:
-    """API keys."""
-
-
-@keys_group.command("seed")
-@click.pass_obj
-def keys_seed(settings: Settings) -> None:
-    """Write the development keys of SLUICE_DEV_KEYS. For development: a key of a deployment is never in a variable."""
-    found = parse_dev_keys(settings.dev_keys.reveal())
-    _run(_seed(settings, found))
-    click.echo(f"{len(found)} development keys are in place")
-
-
-async def _seed(settings: Settings, found: list[ApiKey]) -> None:
-    async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database:
-        await seed(found, FirestoreKeys(database))
+cli.add_command(keys)
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -1,11 +1,10 @@
-"""What is asked for when a key is made or rotated, and how a key is shown. Pure."""
+"""What is asked for when a key is made or rotated: the bodies, read into values. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from services.gateway.fields import BeyondError, Fields, MalformedError, text, time, whole
-from shared.clock import rfc3339
 from shared.models.key import (
     MAX_BURST,
     MAX_KEY_NAME,
@@ -14,7 +13,6 @@ from shared.models.key import (
     OVERLAP_SECONDS,
     SCOPES,
     TENANT,
-    ApiKey,
 )
 
 MAX_YEARS = 100
@@ -56,27 +54,6 @@ def parse_rotation(body: Any) -> int:
     overlap = fields.optional("overlap_seconds", whole(least=0, most=MAX_OVERLAP_SECONDS))
     fields.finish()
     return OVERLAP_SECONDS if overlap is None else int(overlap)
-
-
-def shown(key: ApiKey, *, now: int, secret: str | None = None) -> dict[str, Any]:
-    """The key as the API shows it. secret: only in the answer that makes it."""
-    found = {
-        "id": key.id,
-        "tenant": key.tenant,
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "requests_per_second": key.requests_per_second,
-        "burst": key.burst,
-        "created_at": _time(key.created_at),
-        "expires_at": _time(key.expires_at),
-        "revoked_at": _time(key.revoked_at),
-        "previous_secret_until": _time(key.previous_until) if key.overlaps(now) else None,
-    }
-    return found if secret is None else {**found, "secret": secret}
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 def _scopes(value: Any) -> frozenset[str]:

@@ -12,11 +12,11 @@ from aiohttp import web
 
 from services.gateway.asking import nothing_else, small_object
 from services.gateway.auth import Authenticator
-from services.gateway.key_requests import KeyRequest, parse_key, parse_rotation, shown
+from services.gateway.key_requests import KeyRequest, parse_key, parse_rotation
 from services.gateway.paging import Cursors, check_query, page_answer, page_of
 from services.gateway.problems import FORBIDDEN, INVALID_REQUEST, KEY_REVOKED, Problem, not_found, unavailable
 from shared.clock import Clock
-from shared.models.key import KEY_ID, TENANT, ApiKey, KeyToken, draw_key_id, draw_token
+from shared.models.key import KEY_ID, TENANT, ApiKey, KeyToken, draw_key_id, draw_token, shown
 from shared.storage.contract import Conflict, KeyRing, Stored
 
 MAX_ROUNDS = 5

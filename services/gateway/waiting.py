@@ -127,8 +127,7 @@ class Waiting:
             latest = watch.latest
         if latest is None or latest.order < (known or 0):
             return await self._statuses.stored(issued)
-        if latest.deleted:
-            raise gone()
+        self._refuse_deleted(latest)
         return latest
 
     @asynccontextmanager
@@ -141,8 +140,8 @@ class Waiting:
             await self._enter(watch)
             if watch.latest is not None and watch.latest.order < known:
                 watch.hear(await self._statuses.stored(issued))
-            if watch.latest is not None and watch.latest.deleted:
-                raise gone()
+            if watch.latest is not None:
+                self._refuse_deleted(watch.latest)
             yield Held(watch, lambda: self._draining)
 
     def release_all(self) -> None:
@@ -173,6 +172,11 @@ class Waiting:
             await self._clock.sleep(RECHECK_TICK_SECONDS)
             now = self._clock.monotonic()
             await self._look_at([watch for watch in self._watches.values() if watch.recheck_at <= now])
+
+    def _refuse_deleted(self, latest: Snapshot) -> None:
+        """Raises Problem 410 for a job that was deleted, also if Redis, where it comes from, has yet to hear of it."""
+        if latest.deleted or self._finished.is_deleted(latest.id):
+            raise gone()
 
     @contextmanager
     def _hold(self, issued: IssuedId) -> Iterator[_Watch]:

@@ -33,6 +33,8 @@ def after_failure(
 ) -> tuple[Job, Timer | None]:
     """What becomes of a job whose attempt failed with `error`: its next state, with the timer if it is tried again.
 
+    It is not tried again once its cancel was asked for; a failure that is final stays one.
+
     after_seconds: how long the handler asked to wait; None leaves it to the backoff.
     """
     if not error.retryable:
@@ -41,6 +43,8 @@ def after_failure(
         return job.failed(
             JobError(ErrorCode.ATTEMPTS_EXHAUSTED, error.message, retryable=False), cause=error, at=at
         ), None
+    if job.cancel_requested_at is not None:
+        return job.canceled(at=at, error=error), None
     wait = backoff.seconds(job.attempt) if after_seconds is None else after_seconds
     due_at = at + round(wait * MILLISECONDS)
     if due_at >= job.spec.expires_at:

@@ -198,14 +198,8 @@ class Work:
         return follow
 
     def _failed(self, job: Job, error: JobError, after_seconds: float | None, at: int) -> tuple[Job, Timer | None]:
-        """Failed for good, or to be tried again; but not again once its cancel was asked for."""
         topic = self._tools.names.jobs(job.spec.queue, job.spec.lane)
-        following, timer = after_failure(
-            job, error, after_seconds=after_seconds, backoff=self._tools.backoff, topic=topic, at=at
-        )
-        if job.cancel_requested_at is not None and following.status is not JobStatus.FAILED:
-            return job.canceled(at=at, error=error), None
-        return following, timer
+        return after_failure(job, error, after_seconds=after_seconds, backoff=self._tools.backoff, topic=topic, at=at)
 
     def _taken_again(self, job: Job, at: int) -> Job:
         taken = self._tools.claimant.take(job, attempt=job.attempt, at=at)

@@ -8,7 +8,9 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
+
+from shared.clock import rfc3339
 
 SCOPES = frozenset({"jobs:write", "jobs:read", "webhooks", "operator", "system"})
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
@@ -82,6 +84,27 @@ class KeyToken:
     def parse(cls, text: str) -> "KeyToken | None":
         match = _TOKEN.fullmatch(text)
         return match and cls(match[1], hashlib.sha256(match[2].encode()).digest())
+
+
+def shown(key: ApiKey, *, now: int, secret: str | None = None) -> dict[str, Any]:
+    """The key as the API and `sluice-admin` show it. secret: only in the answer that makes it."""
+    found = {
+        "id": key.id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "requests_per_second": key.requests_per_second,
+        "burst": key.burst,
+        "created_at": _time(key.created_at),
+        "expires_at": _time(key.expires_at),
+        "revoked_at": _time(key.revoked_at),
+        "previous_secret_until": _time(key.previous_until) if key.overlaps(now) else None,
+    }
+    return found if secret is None else {**found, "secret": secret}
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 def draw_key_id(entropy: Callable[[int], bytes]) -> str:

@@ -212,7 +212,6 @@ async def test_without_redis_states_come_and_reports_recover(api: ApiClient, sys
     found = chunks(heard)
     assert found == sorted(set(found))
     assert found[-1] == 20
-    assert len(found) < 20
     assert heard[-1].name == "done"
 
 
@@ -234,7 +233,8 @@ async def test_a_draining_gateway_ends_streams_with_a_hint(fleet: System, crowd:
     async with asyncio.TaskGroup() as group:
         followers = [group.create_task(_followed(crowd, id)) for _ in range(24)]
         await asyncio.sleep(1)  # all are connected
-        await fleet.processes["gateway-1"].restart()
+        await fleet.processes["gateway-1"].stop()
+        await fleet.processes["gateway-1"].start()
     ended = [follower.result() for follower in followers]
     hinted = [retry for retry, events in ended if retry is not None]
     assert hinted, "one in four was there"

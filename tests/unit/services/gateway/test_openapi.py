@@ -10,7 +10,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from services.gateway.catalogue import shown as shown_handler
 from services.gateway.explain import Reason
 from services.gateway.fields import Fields
-from services.gateway.key_requests import shown as shown_key
 from services.gateway.openapi.announced import MAX_DESCRIBED, described
 from services.gateway.openapi.parts import ANY, load, operations
 from services.gateway.pages.problem_pages import answerers, slugs
@@ -29,6 +28,7 @@ from shared.clock import ManualClock
 from shared.models.handler import HandlerEntry
 from shared.models.job import ErrorCode, Job, JobSpec, JobStatus, Lane
 from shared.models.key import SCOPES, ApiKey
+from shared.models.key import shown as shown_key
 from shared.models.public import render, render_entry
 
 DOCUMENT = load()

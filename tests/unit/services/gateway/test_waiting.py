@@ -20,7 +20,7 @@ from shared.config import Secret
 from shared.ids import IdKeys, Ids, IssuedId
 from shared.lifecycle import running
 from shared.models.job import Job, JobSpec, JobStatus, Retention
-from shared.models.public import Snapshot, snapshot
+from shared.models.public import Snapshot, deleted, snapshot
 from shared.storage.contract import Version
 from shared.storage.memory import MemoryDatabase, MemoryJobs
 
@@ -36,6 +36,7 @@ class Bench:
     jobs: MemoryJobs
     waiting: Waiting
     statuses: Statuses
+    finished: Finished
 
     def issue(self) -> tuple[IssuedId, Job]:
         issued = IDS.issue("job", "acme", created_at=self.clock.now(), lifetime_ms=86_400_000)
@@ -68,7 +69,7 @@ async def bench(*, following: bool = True) -> AsyncIterator[Bench]:
     waiting = Waiting(SETTINGS, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=lambda: 0.5)
     async with running(*((waiting.listen(), waiting.recheck()) if following else ())):
         await settle()
-        yield Bench(clock, cache, database, jobs, waiting, statuses)
+        yield Bench(clock, cache, database, jobs, waiting, statuses, finished)
 
 
 async def settle() -> None:
@@ -233,3 +234,61 @@ async def test_past_retention_a_finished_job_is_gone() -> None:
         with pytest.raises(Problem) as refusal:
             await b.statuses.stored(issued)
         assert refusal.value.type.status == 410
+
+
+async def test_whoever_is_held_hears_each_change_until_the_end() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        async with b.waiting.held(issued) as held:
+            assert (b.waiting.count, orjson.loads(held.latest.body)["status"]) == (1, "queued")
+            claimed, version = await b.claim(job)
+            for told in (claimed, claimed.cancel_requested(at=b.clock.now())):
+                bell: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                with held.ringing(bell):
+                    await b.cache.tell(snapshot(told))
+                    await asyncio.wait_for(bell, 5)
+                assert held.latest == snapshot(told)
+            done = await b.finish(claimed, version)
+            await settle()
+            assert held.latest == done
+        assert b.waiting.count == 0
+
+
+async def test_the_end_of_this_gateway_rings_too() -> None:
+    async with bench() as b:
+        issued, _ = b.issue()
+        async with b.waiting.held(issued) as held:
+            bell: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            with held.ringing(bell):
+                b.waiting.release_all()
+                await asyncio.wait_for(bell, 5)
+            assert held.draining
+
+
+async def test_a_held_client_that_knows_more_than_the_cache_is_answered_from_the_store() -> None:
+    async with bench(following=False) as b:
+        issued, job = b.issue()
+        claimed, _ = await b.claim(job)
+        await b.cache.tell(snapshot(job))
+        async with b.waiting.held(issued, known=claimed.order) as held:
+            assert held.latest == snapshot(claimed)
+
+
+async def test_a_deleted_job_is_gone_for_waiters_whatever_redis_says() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        done = await b.finish(*await b.claim(job))
+        b.finished.put(deleted(issued.text))
+        assert await b.cache.fetch(issued.text) == done
+        with pytest.raises(Problem) as refusal:
+            await b.waiting.wait(issued, seconds=1)
+        assert refusal.value.type.status == 410
+        with pytest.raises(Problem):
+            async with b.waiting.held(issued):
+                pass
+        with pytest.raises(Problem):
+            await b.statuses.read(issued)
+        await b.cache.erase(issued.text)
+        other = await started(b.waiting.wait(issued, seconds=1))
+        with pytest.raises(Problem):
+            await other

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.worker.claim import MAX_LOST, Busy, Claimant, Old, Over, contend
+from services.worker.claim import MAX_LOST, Busy, Claimant, Claims, Old, Over, contend
+from shared.clock import ManualClock
 from shared.models.envelope import Envelope
 from shared.models.job import ErrorCode, Job, JobError, JobSpec, JobStatus
 from shared.storage.contract import Stored, Version
+from shared.storage.memory import MemoryDatabase, MemoryJobs
 
 NOW = 1_750_000_000_000
 SPEC = JobSpec("job_1", "acme", "h", "default", b"{}", NOW, NOW + 1_000_000, 30.0, 3)
@@ -74,3 +76,37 @@ def test_past_its_lifetime_a_waiting_job_expires() -> None:
     expired = ruling(WAITING, attempt=2, now=SPEC.expires_at)
     assert isinstance(expired, Job)
     assert expired.status is JobStatus.EXPIRED
+
+
+BARE = JobSpec.unknown("job_1", tenant="acme", created_at=NOW, expires_at=NOW + 14_400_000)
+
+
+def test_a_tombstone_without_a_spec_gets_it_from_the_message() -> None:
+    tombstone = Job.queued(BARE).canceled(at=NOW + 3)
+    completed = ruling(tombstone)
+    assert isinstance(completed, Job)
+    assert completed == replace(tombstone, spec=SPEC)
+    assert completed.order > tombstone.order
+    assert ruling(completed) == Over(completed)
+
+
+def test_a_stub_stays_empty_but_is_told_by_its_name() -> None:
+    stub = Job.queued(BARE).canceled(at=NOW + 3).erased(at=NOW + 4)
+    over = ruling(stub)
+    assert isinstance(over, Over)
+    assert over.job.deleted_at == NOW + 4
+    assert (over.job.spec.handler, over.job.spec.input, over.job.spec.labels) == (SPEC.handler, b"", {})
+    whole = RUNNING.succeeded(b"1", at=NOW).erased(at=NOW + 4)
+    assert ruling(whole) == Over(whole)
+
+
+async def test_completing_a_tombstone_rewrites_its_document() -> None:
+    clock = ManualClock(NOW + 10)
+    store = MemoryJobs(MemoryDatabase(clock))
+    await store.create(Job.queued(BARE).canceled(at=NOW + 3))
+    claim = await Claims(store, CLAIMANT, clock).claim(Envelope(SPEC))
+    stored_job = await store.read("job_1")
+    assert stored_job is not None
+    assert claim == Over(stored_job.value)
+    assert stored_job.value.spec == SPEC
+    assert stored_job.value.status is JobStatus.CANCELED

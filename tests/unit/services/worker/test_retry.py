@@ -68,3 +68,23 @@ def test_waits_stay_below_their_doubling_ceiling_and_the_cap(attempt: int, chanc
 @pytest.mark.parametrize(("attempt", "ceiling"), [(1, 1), (2, 2), (3, 4), (11, 600)])
 def test_the_ceiling_doubles(attempt: int, ceiling: float) -> None:
     assert Backoff(1.0, 600.0, lambda: 1.0).seconds(attempt) == ceiling
+
+
+@pytest.mark.parametrize(
+    ("attempt", "error", "status"),
+    [
+        (1, FAULT, JobStatus.CANCELED),
+        (2, JobError(ErrorCode.ATTEMPT_TIMEOUT, "late", retryable=True), JobStatus.CANCELED),
+        (3, FAULT, JobStatus.FAILED),  # it was the last attempt
+        (1, FINAL, JobStatus.FAILED),
+    ],
+)
+def test_a_job_whose_cancel_was_asked_for_is_not_tried_again(attempt: int, error: JobError, status: JobStatus) -> None:
+    job = Job.queued(SPEC).claimed(attempt=attempt, fence="f", worker="w", lease_seconds=15, at=NOW)
+    backoff = Backoff(base_seconds=1, cap_seconds=600, chance=lambda: 0.5)
+    over, timer = after_failure(
+        job.cancel_requested(at=NOW + 1), error, after_seconds=5, backoff=backoff, topic="t", at=NOW + 2
+    )
+    assert (over.status, timer) == (status, None)
+    assert (over.cancel_requested_at, over.finished_at) == (NOW + 1, NOW + 2)
+    assert [each.code for each in over.attempts] == [error.code]
