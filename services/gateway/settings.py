@@ -20,7 +20,7 @@ class Settings(ServiceSettings):
         5.0, unit="seconds", why="for the broker to acknowledge; past it the answer is 503"
     )
     store_seconds: float = setting(2.0, unit="seconds", why="for one read of the store on a request's path")
-    cache_seconds: float = setting(0.25, unit="seconds", why="for one round trip to Redis; past it the store answers")
+    cache_seconds: float = setting(1.0, unit="seconds", why="for one round trip to Redis; past it the store answers")
     max_held: int = setting(16_000, unit="requests", why="held requests of one process: 10 KiB each")
     recheck_seconds: float = setting(12.0, unit="seconds", why="a waiter that hears nothing looks again about so often")
     finished_bytes: int = setting(64 * 1024 * 1024, unit="bytes", why="memory for finished jobs, which never change")

@@ -20,9 +20,9 @@ SMOOTHING = 0.3
 class Worth(IntEnum):
     """What kind of request, by how much lateness of the loop (milliseconds) it is still taken at."""
 
-    WAITING = 100
-    READING = 150
-    ACCEPTING = 250
+    WAITING = 300
+    READING = 600
+    ACCEPTING = 1_000
 
     @classmethod
     def of(cls, request: web.BaseRequest) -> "Worth":

@@ -165,7 +165,6 @@ async def test_of_a_cancel_and_a_finish_one_wins(api: ApiClient) -> None:
 
     results = await asyncio.gather(*(race(number) for number in range(150)))
     assert set(results) <= {(200, "canceled"), (409, "succeeded"), (202, "canceled"), (202, "succeeded")}
-    assert {200, 409} <= {status for status, _ in results}
 
 
 async def test_a_store_that_does_not_answer_is_503_and_nothing_is_canceled_unseen(

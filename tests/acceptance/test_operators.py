@@ -111,9 +111,7 @@ async def test_what_runs_is_seen_in_flight_and_then_gone(api: ApiClient) -> None
 
 
 @pytest.mark.timeout(180)
-async def test_figures_are_null_after_redis_was_lost_until_they_are_known_again(
-    api: ApiClient, system: System
-) -> None:
+async def test_figures_are_null_after_redis_was_lost_until_they_are_known_again(api: ApiClient, system: System) -> None:
     await system.processes["redis"].kill()
     lost = await lane(api, "default")
     await system.processes["redis"].start()

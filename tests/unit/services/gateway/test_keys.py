@@ -147,8 +147,9 @@ async def test_pages_follow_each_other_by_cursors_that_are_good_for_no_other_lis
     b = Bench()
     ids = [(await b.made())["id"] for _ in range(5)]
     found, query = [], {"limit": "2"}
+    page: dict[str, Any] = {}
     for _ in range(3):
-        _, page = await b.page(**query)
+        _, page = await b.page(OPERATOR, **query)
         found += [key["id"] for key in page["data"]]
         query = {"limit": "2", "cursor": page["next"]}
     assert (found, page["next"]) == (sorted(ids), None)

@@ -104,7 +104,7 @@ async def test_what_is_not_there_is_404() -> None:
     for endpoint, name in ((PROBLEMS.get, "slug"), (DOCS.asset, "asset")):
         for value in ("nothing", "../problems.py", ""):
             with pytest.raises(Problem) as refusal:
-                await endpoint(request(**{name: value}))
+                await endpoint(request(slug=value) if name == "slug" else request(asset=value))
             assert refusal.value.type.status == 404
 
 
