@@ -51,9 +51,9 @@ class Telling:
             await self._publish(message)
             return
         told = snapshot(job)
-        # landing first, and in the same round trip: who is woken and asks again meets no flight that is over
-        landing = [] if job.spec.cache_key is None else [self._land(job, job.spec.cache_key, told)]
-        await asyncio.gather(*landing, self._wake(told), self._publish(message))
+        if job.spec.cache_key is not None:  # landed first: who is woken and asks again meets no flight that is over
+            await self._land(job, job.spec.cache_key, told)
+        await asyncio.gather(self._wake(told), self._publish(message))
 
     async def _publish(self, message: Message) -> None:
         await self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)
