@@ -24,7 +24,8 @@ BACKLOG = 4_096
 KEEPALIVE_SECONDS = 75.0
 """Above the 60 s for which load balancers keep idle connections: they, not we, decide when one is over."""
 CLOSE_SECONDS = 1.0
-DRAIN_TICK_SECONDS = 0.02
+LAST_BYTES_SECONDS = 0.2
+"""aiohttp writes the end of an answer after its handler has returned."""
 
 _log = logging.getLogger("sluice.gateway")
 
@@ -66,6 +67,7 @@ class Server:
         try:
             async with asyncio.timeout(seconds):
                 await self._edge.idle()
+                await asyncio.sleep(LAST_BYTES_SECONDS)
         except TimeoutError:
             pass
 
