@@ -1,9 +1,11 @@
 """Gateways without HTTP, sharing one broker, store and cache in memory, for tests of what accepts jobs."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from services.gateway.announce import Announcer
@@ -13,6 +15,7 @@ from services.gateway.finished import Finished
 from services.gateway.handlers import Handlers
 from services.gateway.idempotency import Claim, First, Idempotency, Replayed
 from services.gateway.posting import ROUTE, Desk, Order
+from services.gateway.problems import Problem
 from services.gateway.settings import Settings
 from services.gateway.sharing import Sharing
 from services.gateway.status import Statuses
@@ -36,6 +39,12 @@ from shared.storage.memory import MemoryCatalogue, MemoryDatabase, MemoryIdempot
 SETTINGS = Settings(id_keys=Secret(f"1:{'ab' * 32}"))
 CACHED = HandlerEntry("cached", "default", "1", {}, {}, 30.0, 5, cache_for_seconds=100)
 PLAIN = HandlerEntry("plain", "default", "1", {}, {}, 30.0, 5, cache_for_seconds=0)
+BODY = {"handler": "plain", "input": {"b": 1, "a": [2]}}
+SHARED = {"handler": "cached", "input": 1}
+WINDOW_SECONDS = math.ceil(SETTINGS.publish_seconds) + 1
+"""In which a keyed request may be on its way."""
+A_MOMENT = 0.001
+"""The store's writes are microseconds apart."""
 TENANT = "acme"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -146,6 +155,20 @@ async def gateway(backends: Backends, requests: MemoryIdempotency | None = None)
 
 def ids(specs: Iterable[JobSpec]) -> list[str]:
     return [spec.id for spec in specs]
+
+
+async def settled(*gateways: Gateway) -> None:
+    """Return when everything that goes on beside requests is done."""
+    for each in gateways:
+        await each.aside.aclose()
+
+
+async def refused(call: Awaitable[object], status: int, slug: str) -> Problem:
+    """The problem by which the call is refused."""
+    with pytest.raises(Problem) as refusal:
+        await call
+    assert (refusal.value.type.status, refusal.value.type.slug) == (status, slug)
+    return refusal.value
 
 
 def newer(entry: HandlerEntry, version: str) -> HandlerEntry:

@@ -13,32 +13,19 @@ from shared.cache.contract import UNCONFIRMED_TTL_SECONDS, Flight
 from shared.messaging.memory import Outage
 from shared.models.envelope import Envelope
 from shared.models.handler import HandlerEntry
-from tests.unit.services.gateway.backends import CACHED, PLAIN, SETTINGS, TENANT, Backends, Gateway, gateway, ids, newer
+from tests.unit.services.gateway.backends import (
+    CACHED,
+    SETTINGS,
+    TENANT,
+    Backends,
+    Gateway,
+    gateway,
+    ids,
+    newer,
+    settled,
+)
 
 BODY = {"handler": "cached", "input": {"b": 1, "a": [2]}}
-
-
-@pytest.fixture
-async def backends() -> Backends:
-    made = Backends()
-    await made.announce(CACHED, PLAIN)
-    return made
-
-
-@pytest.fixture
-async def one(backends: Backends) -> Gateway:
-    return await gateway(backends)
-
-
-@pytest.fixture
-async def other(backends: Backends) -> Gateway:
-    return await gateway(backends)
-
-
-async def settled(*gateways: Gateway) -> None:
-    """Return when the cache has been told everything."""
-    for each in gateways:
-        await each.aside.aclose()
 
 
 def said(accepted: Accepted) -> str | None:

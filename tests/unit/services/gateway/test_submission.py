@@ -58,6 +58,11 @@ def test_explicit_nulls_are_defaults() -> None:
         ("labels", ["a"]),
         ("labels", {"a": 1}),
         ("colour", "blue"),
+        ("cache", ""),
+        ("cache", "Use"),
+        ("cache", True),
+        ("cache", ["use"]),
+        ("cache", {}),
     ],
 )
 def test_malformed_fields_are_400_and_named(field: str, value: Any) -> None:
@@ -93,6 +98,28 @@ def test_values_beyond_a_limit_are_422_and_named(field: str, value: Any) -> None
 def test_all_faults_are_told_at_once() -> None:
     problem = refused({"a/b": 1, "max_attempts": "x"})
     assert {fault.pointer for fault in problem.errors} == {"/handler", "/input", "/max_attempts", "/a~1b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "shareable"),
+    [
+        ({}, True),
+        ({"cache": "use"}, True),
+        ({"cache": None}, True),
+        ({"cache": "refresh"}, True),
+        ({"run_at": "2020-01-01T00:00:00Z", "labels": {}}, True),
+        ({"cache": "off"}, False),
+        ({"delay_seconds": 1}, False),
+        ({"run_at": "2025-06-16T00:00:00Z"}, False),
+        ({"timeout_seconds": 30}, False),
+        ({"max_attempts": 5}, False),
+        ({"expires_in_seconds": 86_400}, False),
+        ({"labels": {"a": ""}}, False),
+        ({"cache": "refresh", "max_attempts": 5}, False),
+    ],
+)
+def test_only_a_request_for_the_work_and_nothing_else_can_be_shared(options: dict[str, Any], shareable: bool) -> None:
+    assert parse_submission({"handler": "h", "input": {"a": [1]}} | options, now=NOW).shareable is shareable
 
 
 @pytest.mark.parametrize("body", [[], "x", 1, None])

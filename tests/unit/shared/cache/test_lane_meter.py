@@ -79,6 +79,21 @@ async def test_the_age_is_from_the_first_that_was_not_told() -> None:
     assert (await b.figures()).oldest_age_seconds == 2
 
 
+async def test_after_a_report_the_age_is_from_what_comes_next() -> None:
+    b = Bench()
+    await b.warm()
+    worker = LaneMeter(b.lanes, "worker-1", b.clock, lambda: 0.5)
+    worker.follow(LANE, lambda: (Totals(pulled=1, settled=1), Hold(0)))
+    b.gateway.published(LANE)
+    await b.gateway.tell()
+    await b.clock.advance(100)
+    await worker.tell()
+    b.gateway.published(LANE)
+    await b.clock.advance(1)
+    await b.gateway.tell()
+    assert (await b.figures()).oldest_age_seconds == 1
+
+
 async def test_a_process_with_nothing_new_says_so_rarely() -> None:
     b = Bench()
     await b.gateway.tell()
