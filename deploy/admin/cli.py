@@ -14,10 +14,10 @@ import click
 from deploy.admin.key_commands import keys
 from deploy.admin.queues import queues_of
 from deploy.admin.settings import Settings
-from deploy.admin.topology import apply, without_backoff
+from deploy.admin.topology import apply
 from shared.config import load
 from shared.errors import ConfigError, SluiceError
-from shared.messaging.topics import Names, Topology, topology
+from shared.messaging.topics import Names, topology
 
 EXIT_FAILED, EXIT_CONFIG = 1, 78
 
@@ -38,7 +38,8 @@ def topology_group() -> None:
 @click.pass_obj
 def topology_apply(settings: Settings) -> None:
     """Create what is missing and mend what differs. Deletes nothing; harmless twice."""
-    wanted = _wanted(settings)
+    queues = set(settings.queues) or queues_of(settings.handlers)
+    wanted = topology(Names(settings.prefix), queues)
     changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None))
     for change in changes:
         click.echo(change)
@@ -49,20 +50,15 @@ def topology_apply(settings: Settings) -> None:
 @click.pass_obj
 def topology_diff(settings: Settings) -> None:
     """Show what `apply` would change."""
-    emulator = settings.pubsub_emulator or None
-    changes = _run(apply(_wanted(settings), project=settings.project, emulator=emulator, dry_run=True))
+    queues = set(settings.queues) or queues_of(settings.handlers)
+    wanted = topology(Names(settings.prefix), queues)
+    changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None, dry_run=True))
     for change in changes:
         click.echo(change)
     sys.exit(EXIT_FAILED if changes else 0)
 
 
 cli.add_command(keys)
-
-
-def _wanted(settings: Settings) -> Topology:
-    queues = set(settings.queues) or queues_of(settings.handlers)
-    declared = topology(Names(settings.prefix), queues)
-    return without_backoff(declared) if settings.pubsub_emulator else declared
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
