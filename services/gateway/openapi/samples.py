@@ -49,8 +49,8 @@ def _of_type(schema: Schema, root: Schema, depth: int) -> Any:
         case "array":
             return [sample(schema.get("items"), root, depth + 1)] * max(1, schema.get("minItems", 1))
         case "string":
-            text = _TEXTS.get(schema.get("format", ""), "text")
-            return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength", len(text))] or text
+            text = _TEXTS.get(schema.get("format", ""), "text").ljust(schema.get("minLength", 0), ".")
+            return text[: schema.get("maxLength")]
         case "integer" | "number":
             return schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
         case "boolean":
