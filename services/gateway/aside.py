@@ -1,6 +1,6 @@
 """What is done beside the requests, off their path: words to the cache and the like, whose loss costs a look-up.
 
-Used by whoever accepts jobs. Closing waits for what is under way; the adapters' deadlines bound it.
+Used by whoever accepts jobs. Closing waits a moment for what is under way, and gives up the rest.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any
 from shared.errors import Overloaded, Unavailable
 
 MAX_UNDER_WAY = 20_000
+CLOSE_SECONDS = 1.0
 
 _log = logging.getLogger("sluice.gateway")
 
@@ -29,8 +30,12 @@ class Aside:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Return when all is done."""
-        await asyncio.gather(*self._tasks)
+        """Return when all is done, or was given up."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 async def _try(work: Coroutine[Any, Any, object], name: str) -> None:

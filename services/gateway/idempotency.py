@@ -177,9 +177,18 @@ class Idempotency:
         """The key is this request's (a Version), or another's."""
         try:
             async with asyncio.timeout(self._store_seconds):
-                return await self._settle(claim.hash, request)
+                return await self._settled(claim, request)
         except (Unavailable, Overloaded, TimeoutError):
             raise unavailable("The Idempotency-Key cannot be kept right now.", accepted=False) from None
+
+    async def _settled(self, claim: Claim, request: KeyedRequest) -> Version | Stored[KeyedRequest]:
+        """As `_settle`; a client that is refused or leaves meanwhile holds up nobody, even if its key is written."""
+        settling = asyncio.create_task(self._settle(claim.hash, request), name="take a key")
+        try:
+            return await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            self._aside.do(self._give_up_late(claim, request, settling), "give up a key written late")
+            raise
 
     async def _settle(self, hash: str, request: KeyedRequest) -> Version | Stored[KeyedRequest]:
         unknown = False
@@ -203,12 +212,22 @@ class Idempotency:
     async def _accept(self, claim: Claim, request: KeyedRequest, held: Version, proposal: Proposal[T]) -> T:
         try:
             value = await proposal.accept()
-        except Problem:
-            given_up = replace(request, accept_seconds=0)
-            self._aside.do(self._requests.replace(claim.hash, given_up, held), "give up a keyed request")
+        except (Problem, asyncio.CancelledError):
+            self._aside.do(self._give_up(claim, request, held), "give up a key")
             raise
         self._remember(claim, request)
         return value
+
+    async def _give_up(self, claim: Claim, request: KeyedRequest, held: Version) -> None:
+        """The request is not on its way any more: the next with its key need not wait for that."""
+        await self._requests.replace(claim.hash, replace(request, accept_seconds=0), held)
+
+    async def _give_up_late(
+        self, claim: Claim, request: KeyedRequest, settling: "asyncio.Task[Version | Stored[KeyedRequest]]"
+    ) -> None:
+        taken = await settling
+        if isinstance(taken, Version):
+            await self._give_up(claim, request, taken)
 
     def _remember(self, claim: Claim, request: KeyedRequest) -> None:
         left = (request.expire_at - self._clock.now()) // MILLISECONDS

@@ -17,7 +17,7 @@ from prometheus_client import Counter
 
 from services.gateway.announce import Announcer
 from services.gateway.answers import Accepted
-from services.gateway.aside import Aside
+from services.gateway.aside import CLOSE_SECONDS, Aside
 from services.gateway.finished import Finished
 from services.gateway.problems import GONE, Problem
 from services.gateway.status import Statuses
@@ -90,8 +90,12 @@ class Sharing:
         self._aside.do(self._flights.forget(spec.cache_key, spec.id), "withdraw a flight")
 
     async def aclose(self) -> None:
-        """Return when what is being accepted was, or was not."""
-        await asyncio.gather(*self._accepting.values(), return_exceptions=True)
+        """Return when what is being accepted was, or was given up: who joins it later publishes it."""
+        if self._accepting:
+            _, late = await asyncio.wait(self._accepting.values(), timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     # Entering
 

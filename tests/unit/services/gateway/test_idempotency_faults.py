@@ -132,6 +132,53 @@ async def test_a_shared_job_that_no_key_could_be_kept_for_is_not_led(backends: B
     assert (await one.post(SHARED)).headers["Cache-Status"] == "sluice; fwd=miss"
 
 
+class Slow(MemoryIdempotency):
+    """Writes when told to."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__(database)
+        self.writing = asyncio.Event()
+
+    async def create(self, hash: str, request: KeyedRequest) -> WriteResult:
+        await self.writing.wait()
+        return await super().create(hash, request)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_key_written_too_late_holds_up_nobody(backends: Backends, other: Gateway, leaves: bool) -> None:
+    slow = Slow(backends.database)
+    late = await gateway(backends, slow)
+    late.idempotency._store_seconds = 0.02
+    asking = asyncio.create_task(late.post_keyed("k", BODY))
+    if leaves:
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    else:
+        await refused(asking, 503, "unavailable")
+    slow.writing.set()
+    await settled(late)
+    assert backends.database.idempotency.documents
+    assert not backends.published()
+    made_good = await other.post_keyed("k", BODY)
+    assert ids(backends.published()) == [made_good.value.state.id]
+
+
+async def test_a_client_that_leaves_while_its_job_is_published_holds_up_nobody(
+    backends: Backends, one: Gateway, other: Gateway
+) -> None:
+    asking = asyncio.create_task(one.post_keyed("k", BODY))
+    while not backends.database.idempotency.documents:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await settled(one)
+    answers = [await other.post_keyed("k", BODY) for _ in range(2)]
+    assert {answer.value.state.id for answer in answers} == set(ids(backends.published()))
+
+
 @dataclass
 class Doubtful(MemoryIdempotency):
     """Loses the answers of its first writes. applied: whether it carried them out."""
