@@ -14,10 +14,10 @@ import click
 from deploy.admin.key_commands import keys
 from deploy.admin.queues import queues_of
 from deploy.admin.settings import Settings
-from deploy.admin.topology import apply
+from deploy.admin.topology import apply, without_backoff
 from shared.config import load
 from shared.errors import ConfigError, SluiceError
-from shared.messaging.topics import Names, topology
+from shared.messaging.topics import Names, Topology, topology
 
 EXIT_FAILED, EXIT_CONFIG = 1, 78
 
@@ -38,8 +38,7 @@ def topology_group() -> None:
 @click.pass_obj
 def topology_apply(settings: Settings) -> None:
     """Create what is missing and mend what differs. Deletes nothing; harmless twice."""
-    queues = set(settings.queues) or queues_of(settings.handlers)
-    wanted = topology(Names(settings.prefix), queues)
+    wanted = _wanted(settings)
     changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None))
     for change in changes:
         click.echo(change)
@@ -50,12 +49,17 @@ def topology_apply(settings: Settings) -> None:
 @click.pass_obj
 def topology_diff(settings: Settings) -> None:
     """Show what `apply` would change."""
-    queues = set(settings.queues) or queues_of(settings.handlers)
-    wanted = topology(Names(settings.prefix), queues)
+    wanted = _wanted(settings)
     changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None, dry_run=True))
     for change in changes:
         click.echo(change)
     sys.exit(EXIT_FAILED if changes else 0)
+
+
+def _wanted(settings: Settings) -> Topology:
+    queues = set(settings.queues) or queues_of(settings.handlers)
+    declared = topology(Names(settings.prefix), queues)
+    return without_backoff(declared) if settings.pubsub_emulator else declared
 
 
 cli.add_command(keys)

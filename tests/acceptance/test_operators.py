@@ -55,8 +55,6 @@ async def test_a_key_does_what_its_scopes_say_until_it_is_revoked(api: ApiClient
 
 
 async def test_a_key_has_a_rate_of_its_own(api: ApiClient) -> None:
-    made = await api.request("POST", "/v1/keys", json={"scopes": [], "requests_per_second": 1, "burst": 2})
-    assert made.status == 400
     body = {"scopes": ["jobs:read"], "requests_per_second": 1, "burst": 2}
     made = await api.request("POST", "/v1/keys", json=body)
     slow = replace(api, token=made.json["secret"])
