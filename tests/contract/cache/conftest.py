@@ -39,12 +39,18 @@ async def own_redis(tmp_path: Path) -> AsyncIterator[Backend]:
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "memory":
+def cache_url(request: pytest.FixtureRequest) -> str:
+    """Of the Redis, or nothing for the memory cache, which then needs none."""
+    return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture
+async def subject(cache_url: str) -> AsyncIterator[Subject]:
+    if not cache_url:
         async with memory_subject() as subject:
             yield subject
     else:
-        async with redis_subject(request.getfixturevalue("redis_url")) as subject:
+        async with redis_subject(cache_url) as subject:
             yield subject
 
 
@@ -71,16 +77,10 @@ async def hasty(scripted: ScriptedRedis) -> AsyncIterator[Connection]:
         yield connection
 
 
-@pytest.fixture(params=["memory", "redis"])
-def news_url(request: pytest.FixtureRequest) -> str:
-    """Of the Redis, or nothing for the memory cache, which then needs none."""
-    return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
-
-
 @pytest.fixture
-async def news(news_url: str) -> AsyncIterator[News]:
-    if news_url:
-        async with redis_news(news_url) as news:
+async def news(cache_url: str) -> AsyncIterator[News]:
+    if cache_url:
+        async with redis_news(cache_url) as news:
             yield news
     else:
         yield memory_news()

@@ -56,15 +56,9 @@ async def redis_subject(url: str) -> AsyncIterator[Subject]:
         yield Subject(RedisFlights(one), RedisFlights(two), age)
 
 
-@pytest.fixture(params=["memory", "redis"])
-def url(request: pytest.FixtureRequest) -> str:
-    """Of the Redis, or nothing for the memory cache, which then needs none."""
-    return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
-
-
 @pytest.fixture
-async def subject(url: str) -> AsyncIterator[Subject]:
-    async with redis_subject(url) if url else memory_subject() as subject:
+async def subject(cache_url: str) -> AsyncIterator[Subject]:
+    async with redis_subject(cache_url) if cache_url else memory_subject() as subject:
         yield subject
 
 

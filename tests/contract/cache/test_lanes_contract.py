@@ -37,12 +37,6 @@ class Lanes(LaneJournal, LaneBoard, Protocol):
     """Both sides."""
 
 
-@pytest.fixture(params=["memory", "redis"])
-def cache_url(request: pytest.FixtureRequest) -> str:
-    """Nothing for the memory version, which then needs no Redis."""
-    return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
-
-
 @pytest.fixture
 async def lanes(cache_url: str) -> AsyncIterator[Lanes]:
     if not cache_url:

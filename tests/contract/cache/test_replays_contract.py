@@ -23,20 +23,14 @@ class Subject:
     age: Callable[[str, float], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "redis"])
-def url(request: pytest.FixtureRequest) -> str:
-    """Of the Redis, or nothing for the memory cache, which then needs none."""
-    return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
-
-
 @pytest.fixture
-async def subject(url: str) -> AsyncIterator[Subject]:
-    if not url:
+async def subject(cache_url: str) -> AsyncIterator[Subject]:
+    if not cache_url:
         clock = ManualClock()
         cache = MemoryCache(clock)
         yield Subject(cache, cache, lambda _, seconds: clock.advance(seconds))
         return
-    async with connect(url) as one, connect(url) as two:
+    async with connect(cache_url) as one, connect(cache_url) as two:
 
         async def age(hash: str, seconds: float) -> None:
             left = await one.execute("PTTL", f"idem:{hash}")
