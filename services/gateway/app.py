@@ -144,8 +144,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         flights = RedisFlights(adapters.redis)
         cleaner = Cleaner(eraser=reading.cache, flights=flights, recent=reading.recent, clock=clock)
         following = (
-            waiting.listen(),
-            waiting.recheck(),
+            *waiting.follow(),
             handlers.follow(settings.catalogue_seconds),
             lateness.measure(),
             patience.sweep(),

@@ -30,7 +30,8 @@ from services.gateway.feeds import Feed, Feeds
 from services.gateway.paging import check_query
 from services.gateway.progress import Progress
 from services.gateway.status import Statuses
-from services.gateway.waiting import Held, Waiting
+from services.gateway.waiting import Waiting
+from services.gateway.watches import Held
 from shared.cache.contract import Position, ReportKind, StreamEntry
 from shared.errors import CacheUnavailable, Overloaded
 from shared.models.key import ApiKey

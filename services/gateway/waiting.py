@@ -1,20 +1,24 @@
 """Holding clients until a job changes: cheap to hold, quick to wake, and never dependent on being woken.
 
-A waiter registers this gateway in Redis under the job's id and waits on a future. Whoever changes the job publishes its
-new state on this gateway's one channel. A waiter that hears nothing looks again every 10–15 s, all of them in few round
-trips, and so does everyone after the channel was lost. Nobody polls the store.
+A waiter registers this gateway in Redis under the job's id, with all that came in the same moment, and is a few hundred
+bytes from then on: no task, no timer. Whoever changes the job publishes its new state on this gateway's one channel. A
+waiter that hears nothing looks again every 10–15 s, all of them in few round trips, and so does everyone after the
+channel was lost. Nobody polls the store.
+
+Used by `express` for the many (`hold`), by `jobs` and `posting` for the rest (`wait`), and by `events` (`held`).
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 from services.gateway.finished import Finished
 from services.gateway.problems import Problem, gone, unavailable
 from services.gateway.settings import Settings
 from services.gateway.status import Statuses
+from services.gateway.watches import Held, Hold, Outcome, Watch
 from shared.cache.contract import Snapshots
 from shared.clock import Clock
 from shared.errors import CacheUnavailable, Overloaded
@@ -22,60 +26,13 @@ from shared.ids import IssuedId
 from shared.models.public import Snapshot
 
 RECHECK_TICK_SECONDS = 1.0
+TICKS_A_SECOND = 10
+"""How exactly waits end. One sweep ends all of them: a timer each would cost more than the rest of a waiter."""
 LOOK_AT_ONCE = 500
 """Waiters that look again in one round trip."""
 RECONNECT_SECONDS = 0.5
 
 _log = logging.getLogger("sluice.gateway")
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Everyone on this gateway who waits for one job."""
-
-    issued: IssuedId
-    recheck_at: float
-    holders: int = 0
-    latest: Snapshot | None = None
-    waiters: set[asyncio.Future[None]] = field(default_factory=set)
-
-    def hear(self, snapshot: Snapshot) -> None:
-        if self.latest is None or snapshot.order > self.latest.order:
-            self.latest = snapshot
-            self.wake()
-
-    def wake(self) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-
-class Held:
-    """A request that is held for as long as it likes, and told each time that its job has changed."""
-
-    def __init__(self, watch: _Watch, draining: Callable[[], bool]) -> None:
-        self._watch = watch
-        self._draining = draining
-
-    @property
-    def latest(self) -> Snapshot:
-        """The newest state that is known."""
-        assert self._watch.latest is not None
-        return self._watch.latest
-
-    @property
-    def draining(self) -> bool:
-        """The gateway leaves: end soon."""
-        return self._draining()
-
-    @contextmanager
-    def ringing(self, bell: "asyncio.Future[None]") -> Iterator[None]:
-        """`bell` is done as soon as `latest` or `draining` changes in the block."""
-        self._watch.waiters.add(bell)
-        try:
-            yield
-        finally:
-            self._watch.waiters.discard(bell)
 
 
 class Waiting:
@@ -99,14 +56,25 @@ class Waiting:
         self._chance = chance
         self._recheck_seconds = settings.recheck_seconds
         self._max_held = settings.max_held
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[str, Watch] = {}
+        self._due: dict[int, set[Hold]] = {}
+        self._entering: list[Watch] = []
+        self._someone_enters = asyncio.Event()
         self._held = 0
-        self._draining = False
+        self.draining = False
 
     @property
     def count(self) -> int:
         """Requests that are held now."""
         return self._held
+
+    @property
+    def full(self) -> bool:
+        return self._held >= self._max_held
+
+    def follow(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What must run for as long as anyone is held."""
+        return (self._listen(), self._enter(), self._expire(), self._recheck())
 
     async def wait(
         self, issued: IssuedId, *, seconds: float, known: int | None = None, fresh: Snapshot | None = None
@@ -117,18 +85,45 @@ class Waiting:
         fresh: the state just made by the caller, so that nobody need be asked for it.
         Raises Problem: 410 past retention, 503 when too many are held or when nobody can tell the state.
         """
-        with self._hold(issued) as watch:
-            if fresh is not None:
-                watch.hear(fresh)
-            await self._enter(watch)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._until(watch, known)
-            latest = watch.latest
-        if latest is None or latest.order < (known or 0):
+        hold = _Awaited(known)
+        self.hold(hold, issued, seconds=seconds, fresh=fresh)
+        try:
+            outcome = await hold.outcome
+        finally:
+            self.leave(hold)
+        return await self.conclude(outcome, issued)
+
+    def hold(self, hold: Hold, issued: IssuedId, *, seconds: float, fresh: Snapshot | None = None) -> None:
+        """Have `hold` settled, now or later, once; `leave` takes it back. Raises Problem 503 when too many are held."""
+        watch = hold.watch = self._watch(issued)
+        watch.join(hold)
+        due = hold.due = round((self._clock.monotonic() + seconds) * TICKS_A_SECOND) + 1
+        self._due.setdefault(due, set()).add(hold)
+        if fresh is not None:
+            watch.hear(fresh)
+        hold.changed(draining=self.draining)
+
+    def leave(self, hold: Hold) -> None:
+        """Hold it no longer: it was settled, or its client has left. Harmless twice."""
+        watch, due = hold.watch, self._due.get(hold.due)
+        if due is not None:
+            due.discard(hold)
+        if watch is not None:
+            hold.watch = None
+            self._part(watch, hold)
+
+    async def conclude(self, outcome: Outcome, issued: IssuedId) -> Snapshot:
+        """What to answer. Raises Problem as `wait`."""
+        if isinstance(outcome, Problem):
+            raise outcome
+        if outcome is None:
             return await self._statuses.stored(issued)
-        self._refuse_deleted(latest)
-        return latest
+        self._refuse_deleted(outcome)
+        return outcome
+
+    def is_deleted(self, state: Snapshot) -> bool:
+        """Whether the job was deleted, also if Redis, where its state comes from, has yet to hear of it."""
+        return state.deleted or self._finished.is_deleted(state.id)
 
     @asynccontextmanager
     async def held(self, issued: IssuedId, *, known: int = 0) -> AsyncIterator[Held]:
@@ -136,21 +131,67 @@ class Waiting:
 
         Raises Problem as `wait`, before the block begins.
         """
-        with self._hold(issued) as watch:
-            await self._enter(watch)
+        watch = self._watch(issued)
+        held = Held(watch, lambda: self.draining)
+        watch.join(held)
+        try:
+            if watch.latest is None:
+                watch.hear(await self._statuses.stored(issued))
             if watch.latest is not None and watch.latest.order < known:
                 watch.hear(await self._statuses.stored(issued))
-            if watch.latest is not None:
-                self._refuse_deleted(watch.latest)
-            yield Held(watch, lambda: self._draining)
+            self._refuse_deleted(held.latest)
+            yield held
+        finally:
+            self._part(watch, held)
 
     def release_all(self) -> None:
         """Answer every held request with the state as it is, and hold none from here on."""
-        self._draining = True
-        for watch in self._watches.values():
-            watch.wake()
+        self.draining = True
+        for watch in tuple(self._watches.values()):
+            watch.wake(draining=True)
 
-    async def listen(self) -> None:
+    # Joining and leaving
+
+    def _watch(self, issued: IssuedId) -> Watch:
+        """The job's watch, with room for one more. Raises Problem 503 when there is none."""
+        if self._held >= self._max_held:
+            raise unavailable("Too many requests are held. Ask again without waiting, or later.")
+        watch = self._watches.get(issued.text)
+        if watch is None:
+            watch = self._watches[issued.text] = Watch(issued, self._next_recheck())
+            self._entering.append(watch)
+            self._someone_enters.set()
+        self._held += 1
+        return watch
+
+    def _part(self, watch: Watch, holder: Hold | Held) -> None:
+        """The last to leave takes the watch away.
+
+        This gateway's name stays in the job's watch set until the finish clears it or it expires: no round trip.
+        """
+        watch.part(holder)
+        self._held -= 1
+        if not watch.holders and self._watches.get(watch.issued.text) is watch:
+            del self._watches[watch.issued.text]
+
+    async def _enter(self) -> None:
+        """Register those who came in the same moment, until cancelled."""
+        async with asyncio.TaskGroup() as entries:
+            while True:
+                await self._someone_enters.wait()
+                self._someone_enters.clear()
+                entering, self._entering = self._entering, []
+                for start in range(0, len(entering), LOOK_AT_ONCE):
+                    entries.create_task(self._look_first(entering[start : start + LOOK_AT_ONCE]))
+
+    async def _look_first(self, watches: Sequence[Watch]) -> None:
+        """Register before looking: what is told in between is heard."""
+        silent = await self._register(watches)
+        await asyncio.gather(*(self._look_in_store(watch) for watch in silent if watch.latest is None))
+
+    # While they wait
+
+    async def _listen(self) -> None:
         """Hear the gateway's channel until cancelled; when it is lost, enter again and look at everything anew.
 
         What was deleted meanwhile was not heard, so nothing that was held is to be trusted.
@@ -166,63 +207,30 @@ class Waiting:
                 _log.warning("the wake-up channel is lost", extra={"fault": type(fault).__name__, "held": self._held})
             await self._clock.sleep(RECONNECT_SECONDS * (0.5 + self._chance()))
 
-    async def recheck(self) -> None:
+    async def _expire(self) -> None:
+        """Settle each whose time is over with the state as it is, until cancelled."""
+        while True:
+            await self._clock.sleep(1 / TICKS_A_SECOND)
+            now = self._clock.monotonic() * TICKS_A_SECOND
+            for tick in [tick for tick in self._due if tick <= now]:
+                for hold in self._due.pop(tick):
+                    hold.expire()
+
+    async def _recheck(self) -> None:
         """Look again, for every job whose time has come, until cancelled."""
         while True:
             await self._clock.sleep(RECHECK_TICK_SECONDS)
             now = self._clock.monotonic()
             await self._look_at([watch for watch in self._watches.values() if watch.recheck_at <= now])
 
-    def _refuse_deleted(self, latest: Snapshot) -> None:
-        """Raises Problem 410 for a job that was deleted, also if Redis, where it comes from, has yet to hear of it."""
-        if latest.deleted or self._finished.is_deleted(latest.id):
-            raise gone()
-
-    @contextmanager
-    def _hold(self, issued: IssuedId) -> Iterator[_Watch]:
-        """Count the request and its watch; the last to leave takes the watch away. Raises Problem 503 when full.
-
-        This gateway's name stays in the job's watch set until the finish clears it or it expires: no round trip.
-        """
-        if self._held >= self._max_held:
-            raise unavailable("Too many requests are held. Ask again without waiting, or later.")
-        watch = self._watches.get(issued.text)
-        if watch is None:
-            watch = self._watches[issued.text] = _Watch(issued, self._next_recheck())
-        watch.holders += 1
-        self._held += 1
-        try:
-            yield watch
-        finally:
-            self._held -= 1
-            watch.holders -= 1
-            if not watch.holders:
-                del self._watches[issued.text]
-
-    async def _enter(self, watch: _Watch) -> None:
-        """Register before looking: what is told in between is heard."""
-        if watch.holders == 1:
-            await self._register([watch])
-        if watch.latest is None:
-            watch.hear(await self._statuses.stored(watch.issued))
-
-    async def _until(self, watch: _Watch, known: int | None) -> None:
-        while not self._draining and not _good_enough(watch.latest, known):
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            watch.waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                watch.waiters.discard(waiter)
-
-    async def _look_at(self, watches: Sequence[_Watch]) -> None:
+    async def _look_at(self, watches: Sequence[Watch]) -> None:
         """Register again and look, in pieces; what Redis does not know, the store does."""
         for start in range(0, len(watches), LOOK_AT_ONCE):
             piece = watches[start : start + LOOK_AT_ONCE]
             silent = await self._register(piece)
             await asyncio.gather(*(self._look_in_store(watch) for watch in silent))
 
-    async def _register(self, watches: Sequence[_Watch]) -> Sequence[_Watch]:
+    async def _register(self, watches: Sequence[Watch]) -> Sequence[Watch]:
         """Have this gateway told of these jobs; returns those that Redis knows nothing of."""
         for watch in watches:
             watch.recheck_at = self._next_recheck()
@@ -235,11 +243,12 @@ class Waiting:
                 self._hear(snapshot)
         return [watch for watch, snapshot in zip(watches, kept, strict=True) if snapshot is None]
 
-    async def _look_in_store(self, watch: _Watch) -> None:
+    async def _look_in_store(self, watch: Watch) -> None:
         try:
             watch.hear(await self._statuses.stored(watch.issued))
         except Problem as problem:
-            _log.warning("a waiter could not look again", extra={"problem": problem.type.slug})
+            _log.warning("a waiter could not look", extra={"problem": problem.type.slug})
+            watch.fail(problem)
 
     def _hear(self, snapshot: Snapshot) -> None:
         self._finished.put(snapshot)
@@ -247,11 +256,24 @@ class Waiting:
         if watch is not None:
             watch.hear(snapshot)
 
+    def _refuse_deleted(self, latest: Snapshot) -> None:
+        """Raises Problem 410 for a job that was deleted."""
+        if self.is_deleted(latest):
+            raise gone()
+
     def _next_recheck(self) -> float:
         return self._clock.monotonic() + self._recheck_seconds * (0.8 + 0.4 * self._chance())
 
 
-def _good_enough(snapshot: Snapshot | None, known: int | None) -> bool:
-    if snapshot is None:
-        return False
-    return snapshot.terminal or (known is not None and snapshot.order > known)
+class _Awaited(Hold):
+    """One that a coroutine waits for."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, known: int | None) -> None:
+        super().__init__(known)
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def settle(self, outcome: Outcome) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)

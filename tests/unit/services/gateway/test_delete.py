@@ -125,7 +125,7 @@ def _gateway(cache: MemoryCache, clock: ManualClock, name: str) -> tuple[Finishe
 async def test_every_gateway_forgets_and_one_that_missed_it_forgets_all() -> None:
     async with bench() as b:
         gateways = [_gateway(b.cache, b.clock, f"gateway-{number}") for number in range(3)]
-        async with running(*(waiting.listen() for _, waiting in gateways)):
+        async with running(*(each for _, waiting in gateways for each in waiting.follow())):
             await b.clock.advance(0)
             for finished, _ in gateways:
                 finished.put(DONE)

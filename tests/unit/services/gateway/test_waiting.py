@@ -56,6 +56,15 @@ class Bench:
             await self.cache.tell(snapshot(done))
         return snapshot(done)
 
+    async def over(self, wait: Coroutine[Any, Any, Snapshot], seconds: float) -> Snapshot:
+        """What is answered once the time is over, which it is not a moment before."""
+        waiter = await started(wait)
+        await self.clock.advance(seconds - 0.2)
+        await settle()
+        assert not waiter.done()
+        await self.clock.advance(0.4)
+        return await waiter
+
 
 @asynccontextmanager
 async def bench(*, following: bool = True) -> AsyncIterator[Bench]:
@@ -67,7 +76,7 @@ async def bench(*, following: bool = True) -> AsyncIterator[Bench]:
         SETTINGS, ids=IDS, finished=finished, cache=cache, store=jobs, retention=Retention(), clock=clock
     )
     waiting = Waiting(SETTINGS, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=lambda: 0.5)
-    async with running(*((waiting.listen(), waiting.recheck()) if following else ())):
+    async with running(*(waiting.follow() if following else ())):
         await settle()
         yield Bench(clock, cache, database, jobs, waiting, statuses, finished)
 
@@ -134,7 +143,7 @@ async def test_a_wait_that_is_over_answers_with_the_state() -> None:
     async with bench() as b:
         issued, job = b.issue()
         await b.claim(job)
-        found = await b.waiting.wait(issued, seconds=0.01)
+        found = await b.over(b.waiting.wait(issued, seconds=5), 5)
         assert orjson.loads(found.body)["status"] == "running"
 
 
@@ -151,7 +160,7 @@ async def test_a_state_once_seen_never_goes_back() -> None:
         issued, job = b.issue()
         running_job, _ = await b.claim(job)
         await b.cache.tell(snapshot(job))
-        found = await b.waiting.wait(issued, seconds=0.01, known=running_job.order)
+        found = await b.over(b.waiting.wait(issued, seconds=5, known=running_job.order), 5)
         assert found.order == running_job.order
 
 
@@ -203,10 +212,10 @@ async def test_a_store_that_is_lost_refuses_only_those_it_must() -> None:
     async with bench() as b:
         b.database.fail()
         issued, job = b.issue()
-        known = await b.waiting.wait(issued, seconds=0.01, fresh=snapshot(job))
+        known = await b.over(b.waiting.wait(issued, seconds=1, fresh=snapshot(job)), 1)
         assert known == snapshot(job)
         with pytest.raises(Problem) as refusal:
-            await b.waiting.wait(b.issue()[0], seconds=0.01)
+            await b.waiting.wait(b.issue()[0], seconds=1)
         assert refusal.value.type.status == 503
 
 
