@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from services.gateway.headers import entity_tag, known_order
+from services.gateway.replies import Reply
 from shared.models.public import Snapshot
 
 POLL_SECONDS = 1
@@ -19,16 +20,23 @@ class Accepted:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def job_answer(
+def job_reply(
     snapshot: Snapshot, *, status: int = 200, if_none_match: str | None = None, headers: Mapping[str, str] | None = None
-) -> web.Response:
+) -> Reply:
     """The job; or 304 when the client says that it has this state already."""
     answer = {"ETag": entity_tag(snapshot.order), "Cache-Control": "private, no-cache", **(headers or {})}
     if not snapshot.terminal:
         answer["Retry-After"] = str(POLL_SECONDS)
     if if_none_match is not None and (if_none_match.strip() == "*" or known_order(if_none_match) == snapshot.order):
-        return web.Response(status=304, headers=answer)
-    return web.Response(body=snapshot.body, status=status, content_type="application/json", headers=answer)
+        return Reply(304, answer, None)
+    return Reply(status, answer, snapshot.body)
+
+
+def job_answer(
+    snapshot: Snapshot, *, status: int = 200, if_none_match: str | None = None, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """As `job_reply`, for the application."""
+    return job_reply(snapshot, status=status, if_none_match=if_none_match, headers=headers).response()
 
 
 def with_input(snapshot: Snapshot, input: bytes) -> bytes:

@@ -20,10 +20,14 @@ from services.gateway.delete import Cleaner, Deletes
 from services.gateway.edge import Edge, RequestIds
 from services.gateway.events import Events
 from services.gateway.explain import Explains
+from services.gateway.express.admission import Admission
+from services.gateway.express.holding import Holding
+from services.gateway.express.lane import Express
+from services.gateway.express.posts import Posts
+from services.gateway.express.reads import Reads
 from services.gateway.feeds import Feeds
 from services.gateway.finished import Finished
 from services.gateway.handlers import Handlers
-from services.gateway.hot import HotLane
 from services.gateway.idempotency import Idempotency
 from services.gateway.jobs import Jobs
 from services.gateway.keys import KeyRoutes
@@ -118,6 +122,7 @@ class _Reading:
     statuses: Statuses
     waiting: Waiting
     feeds: Feeds
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ class _Accepting:
     """What makes jobs, and works beside the requests."""
 
     desk: Desk
+    posting: Posting
     idempotency: Idempotency
     aside: Aside
 
@@ -133,12 +139,12 @@ class _Accepting:
 async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     async with _connected(settings) as adapters:
         reading = _reading(settings, adapters)
-        waiting, statuses, clock = reading.waiting, reading.statuses, reading.clock
+        waiting, clock = reading.waiting, reading.clock
         authenticator = Authenticator(FirestoreKeys(adapters.database), clock)
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
         runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.count)
-        lateness, patience = Lateness(reading.clock), Patience(settings.head_seconds, reading.clock)
-        limiter = Limiter(settings, RedisRates(adapters.redis), reading.clock)
+        lateness, patience = Lateness(clock), Patience(settings.head_seconds, clock)
+        limiter = Limiter(settings, RedisRates(adapters.redis), clock)
         edge = Edge(runtime, RequestIds(), lateness)
         app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)
         flights = RedisFlights(adapters.redis)
@@ -153,7 +159,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
             cleaner.run(),
             adapters.meter.run(),
         )
-        hot = HotLane(authenticator, limiter, statuses, edge)
+        admission = Admission(authenticator, limiter, lateness, edge, runtime.traces)
         async with _accepting(settings, runtime, adapters, reading, handlers) as accepting, running(*following):
             endpoints = _job_endpoints(settings, adapters, reading, accepting, handlers, cleaner)
             operators = _operator_endpoints(settings, adapters, reading, handlers, authenticator)
@@ -163,7 +169,10 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
                 open_table(_open_endpoints(handlers, runtime)),
                 Door(authenticator, limiter),
             )
-            async with serving(settings, app, edge, hot, patience) as server:
+            async with (
+                _express(settings, admission, reading, accepting) as lane,
+                serving(settings, app, edge, lane, patience) as server,
+            ):
 
                 async def stop_taking() -> None:
                     waiting.release_all()
@@ -184,7 +193,10 @@ def _reading(settings: Settings, adapters: _Adapters) -> _Reading:
     waiting = Waiting(settings, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=random.random)
     feeds = Feeds(settings, streams=streams, clock=clock, chance=random.random)
     recent = RedisRecent(adapters.redis)
-    return _Reading(clock, keys, ids, retention, cache, streams, recent, finished, store, statuses, waiting, feeds)
+    progress = Progress(streams)
+    return _Reading(
+        clock, keys, ids, retention, cache, streams, recent, finished, store, statuses, waiting, feeds, progress
+    )
 
 
 @asynccontextmanager
@@ -221,7 +233,29 @@ async def _accepting(
     )
     async with aclosing(aside), aclosing(sharing):
         desk = Desk(submitter, sharing, reading.statuses, announcer, reading.clock)
-        yield _Accepting(desk, idempotency, aside)
+        posting = Posting(
+            settings, desk=desk, idempotency=idempotency, waiting=reading.waiting, progress=reading.progress
+        )
+        yield _Accepting(desk, posting, idempotency, aside)
+
+
+@asynccontextmanager
+async def _express(
+    settings: Settings, admission: Admission, reading: _Reading, accepting: _Accepting
+) -> AsyncIterator[Express]:
+    """Ends when everyone who was taken is answered."""
+    edge, statuses = admission.edge, reading.statuses
+    holding = Holding(waiting=reading.waiting, progress=reading.progress, edge=edge)
+    posts = Posts(
+        admission=admission,
+        posting=accepting.posting,
+        statuses=statuses,
+        holding=holding,
+        edge=edge,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    async with aclosing(holding), aclosing(posts):
+        yield Express(Reads(admission=admission, statuses=statuses, holding=holding, edge=edge), posts)
 
 
 def _job_endpoints(
@@ -233,7 +267,7 @@ def _job_endpoints(
     cleaner: Cleaner,
 ) -> JobEndpoints:
     statuses, retention, clock = reading.statuses, reading.retention, reading.clock
-    progress = Progress(reading.streams)
+    progress = reading.progress
     telling = Telling(
         settings,
         teller=reading.cache,
@@ -244,7 +278,7 @@ def _job_endpoints(
         clock=clock,
     )
     return JobEndpoints(
-        posting=Posting(settings, desk=accepting.desk, idempotency=accepting.idempotency, waiting=reading.waiting),
+        posting=accepting.posting,
         lists=Lists(
             lists=FirestoreJobLists(adapters.database),
             recent=reading.recent,

@@ -1,8 +1,8 @@
 """Who asks: API keys, held for a moment so that most requests ask nobody.
 
-Called by `routes` for every route with a scope, and by `hot` without waiting. A key is held 30 s (revoking takes effect
-within that), 10 min while the store does not answer; an id that no key has, 5 s. A secret that a held key does not know
-may be its new one: the key is read again, but no more than once in a moment, for whoever asks within it.
+Called by `routes` for every route with a scope, and by `express` without waiting. A key is held 30 s (revoking takes
+effect within that), 10 min while the store does not answer; an id that no key has, 5 s. A secret that a held key does
+not know may be its new one: the key is read again, but no more than once in a moment, for whoever asks within it.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What happens around every request: its id, its span, its problem if it fails, its metrics, its line in the log.
 
-One middleware, so that a route's own code is only about what it answers. `hot` answers before it, and uses its ends.
+One middleware, so that a route's own code is only about what it answers. `express` answers before it, by its parts.
 """
 
 import asyncio
@@ -8,8 +8,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -59,38 +58,54 @@ class Edge:
         """Return when no request is being answered."""
         await self._idle.wait()
 
+    def next_id(self) -> str:
+        """A request's id."""
+        return self._ids.next()
+
+    def began(self) -> None:
+        """A request is being answered; `ended` follows, whatever comes."""
+        self._in_flight += 1
+        self._idle.clear()
+
+    def ended(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+
+    def over(self, method: str, route: str, status: int, request_id: str, seconds: float) -> None:
+        """A request was answered: count it, and tell of it."""
+        bound = self._bound.get((route, status))
+        if bound is None:
+            labels = (self._requests.labels(route, status), self._duration.labels(route))
+            bound = self._bound[route, status] = labels
+        bound[0].inc()
+        bound[1].observe(seconds)
+        level = logging.DEBUG if method == "GET" and status < 400 else logging.INFO
+        if _log.isEnabledFor(level):
+            described = {"request": request_id, "method": method, "route": route, "status": status}
+            _log.log(level, "request", extra={**described, "seconds": round(seconds, 4)})
+
+    def refusal(self, fault: Exception, request_id: str, route: str) -> Problem:
+        """What to answer instead, for whatever went wrong."""
+        if isinstance(fault, Problem):
+            return fault
+        if isinstance(fault, web.HTTPException):
+            return _problem(fault)
+        if isinstance(fault, Unavailable | Overloaded):
+            return unavailable("Something that this needs does not answer.")
+        _log.error("a request failed", exc_info=fault, extra={"request": request_id, "route": route})
+        return Problem(INTERNAL, "An unexpected failure.")
+
     def middleware(self) -> Middleware:
         @web.middleware
         async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-            with self._counted():
+            self.began()
+            try:
                 return await self._around(request, handler)
+            finally:
+                self.ended()
 
         return edge
-
-    def finish(self, response: web.StreamResponse, route: str, seconds: float, request_id: str = "") -> None:
-        """What every answer gets: its request's id, and a count."""
-        if not response.prepared:
-            response.headers["X-Request-Id"] = request_id or self._ids.next()
-            response.headers["Server"] = "sluice"
-            if self.draining:
-                response.force_close()
-        bound = self._bound.get((route, response.status))
-        if bound is None:
-            labels = (self._requests.labels(route, response.status), self._duration.labels(route))
-            bound = self._bound[route, response.status] = labels
-        bound[0].inc()
-        bound[1].observe(seconds)
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
 
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started, route = time.perf_counter(), _route(request)
@@ -104,8 +119,12 @@ class Edge:
             response = await self._answer(request, handler, request_id)
             trail.note("http.response.status_code", response.status)
         seconds = time.perf_counter() - started
-        self.finish(response, route, seconds, request_id)
-        _tell(request, route, response.status, request_id, seconds)
+        if not response.prepared:
+            response.headers["X-Request-Id"] = request_id
+            response.headers["Server"] = "sluice"
+            if self.draining:
+                response.force_close()
+        self.over(request.method, route, response.status, request_id, seconds)
         return response
 
     async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
@@ -114,22 +133,8 @@ class Edge:
             return too_late.response(request_id)
         try:
             return await handler(request)
-        except Problem as problem:
-            return problem.response(request_id)
-        except web.HTTPException as refusal:
-            return _problem(refusal).response(request_id)
-        except (Unavailable, Overloaded):
-            return unavailable("Something that this needs does not answer.").response(request_id)
-        except Exception:  # noqa: BLE001 - the last resort: logged whole, answered without a word of it
-            _log.exception("a request failed", extra={"request": request_id, "route": _route(request)})
-            return Problem(INTERNAL, "An unexpected failure.").response(request_id)
-
-
-def _tell(request: web.Request, route: str, status: int, request_id: str, seconds: float) -> None:
-    level = logging.DEBUG if request.method == "GET" and status < 400 else logging.INFO
-    if _log.isEnabledFor(level):
-        described = {"request": request_id, "method": request.method, "route": route, "status": status}
-        _log.log(level, "request", extra={**described, "seconds": round(seconds, 4)})
+        except Exception as fault:  # noqa: BLE001 - `refusal` logs what is no refusal
+            return self.refusal(fault, request_id, _route(request)).response(request_id)
 
 
 def _route(request: web.Request) -> str:

@@ -6,6 +6,7 @@ have missed something.
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from shared.clock import Clock
 from shared.models.public import Snapshot
@@ -13,7 +14,19 @@ from shared.models.public import Snapshot
 MAX_AGE_SECONDS = 3_600.0
 MAX_DELETED = 10_000
 """Ids that are refused: reads that began before the deletion bring its data after it."""
-_OVERHEAD_BYTES = 300
+OVERHEAD_BYTES = 600
+
+
+@dataclass(slots=True)
+class Kept:
+    """A finished job."""
+
+    snapshot: Snapshot
+    until: float
+    tenant: str | None = None
+    """Whose it is, once somebody's id for it was verified."""
+    head: bytes = b""
+    """Of its answer, once it was given."""
 
 
 class Finished:
@@ -21,26 +34,30 @@ class Finished:
         self._max_bytes = max_bytes
         self._clock = clock
         self._bytes = 0
-        self._held: OrderedDict[str, tuple[Snapshot, float]] = OrderedDict()
+        self._held: OrderedDict[str, Kept] = OrderedDict()
         self._deleted: OrderedDict[str, None] = OrderedDict()
 
     def get(self, id: str) -> Snapshot | None:
-        held = self._held.get(id)
-        if held is None:
+        kept = self.kept(id)
+        return kept.snapshot if kept else None
+
+    def kept(self, id: str) -> Kept | None:
+        """As `get`, with what is kept beside it."""
+        kept = self._held.get(id)
+        if kept is None:
             return None
-        snapshot, until = held
-        if until <= self._clock.monotonic():
+        if kept.until <= self._clock.monotonic():
             self._drop(id)
             return None
         self._held.move_to_end(id)
-        return snapshot
+        return kept
 
     def put(self, snapshot: Snapshot) -> None:
         """Hold the snapshot if it is final; if it says that its job is deleted, never hold that job again."""
         if snapshot.deleted:
             self._forget(snapshot.id)
         elif snapshot.final and snapshot.id not in self._held and snapshot.id not in self._deleted:
-            self._held[snapshot.id] = (snapshot, self._clock.monotonic() + MAX_AGE_SECONDS)
+            self._held[snapshot.id] = Kept(snapshot, self._clock.monotonic() + MAX_AGE_SECONDS)
             self._bytes += _size(snapshot)
             while self._bytes > self._max_bytes:
                 self._drop(next(iter(self._held)))
@@ -63,8 +80,8 @@ class Finished:
     def _drop(self, id: str) -> None:
         held = self._held.pop(id, None)
         if held is not None:
-            self._bytes -= _size(held[0])
+            self._bytes -= _size(held.snapshot)
 
 
 def _size(snapshot: Snapshot) -> int:
-    return len(snapshot.body) + _OVERHEAD_BYTES
+    return len(snapshot.body) + OVERHEAD_BYTES

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from services.gateway.announce import Announcer
-from services.gateway.answers import Accepted, job_answer
+from services.gateway.answers import Accepted, job_reply
 from services.gateway.edge import TRAIL
 from services.gateway.headers import idempotency_key, wait_seconds
 from services.gateway.idempotency import Claim, Idempotency, Proposal, Replayed
 from services.gateway.limits import read_json
 from services.gateway.problems import Problem
+from services.gateway.progress import Progress
+from services.gateway.replies import Reply
 from services.gateway.settings import Settings
 from services.gateway.sharing import Sharing
 from services.gateway.status import Statuses
@@ -61,30 +64,42 @@ class Desk:
 
 
 class Posting:
-    def __init__(self, settings: Settings, *, desk: Desk, idempotency: Idempotency, waiting: Waiting) -> None:
+    def __init__(
+        self, settings: Settings, *, desk: Desk, idempotency: Idempotency, waiting: Waiting, progress: Progress
+    ) -> None:
         self._settings = settings
         self._desk = desk
         self._idempotency = idempotency
         self._statuses = desk.statuses
         self._waiting = waiting
+        self._progress = progress
         self._clock = desk.clock
 
     async def post(self, request: web.Request, key: ApiKey) -> web.Response:
         """The endpoint."""
-        named = idempotency_key(request.headers.getall("Idempotency-Key", ()))
         body = await read_json(request, max_bytes=self._settings.max_body_bytes, seconds=self._settings.body_seconds)
-        submission = parse_submission(body, now=self._clock.now())
-        order = Order(self._desk, body, submission, key.tenant, request[TRAIL].traceparent)
+        asked = Asked(request.headers, body, key.tenant, request[TRAIL].traceparent)
+        accepted = await self.accept(asked)
+        waited = None if asked.wait is None else await self._wait(accepted.state, key.tenant, asked.wait)
+        if waited is None:
+            return self.reply(accepted, None).response()
+        return self.reply(Accepted(waited, accepted.headers), asked.wait).response()
+
+    async def accept(self, asked: "Asked") -> Accepted:
+        """The job, once it will happen. Raises Problem."""
+        named = idempotency_key(asked.headers.getall("Idempotency-Key", ()))
+        submission = parse_submission(asked.body, now=self._clock.now())
+        order = Order(self._desk, asked.body, submission, asked.tenant, asked.traceparent)
         if named is None:
-            accepted = await (await order.propose()).accept()
-        else:
-            accepted = await self._once(named, order)
+            return await (await order.propose()).accept()
+        return await self._once(named, order)
+
+    def reply(self, accepted: Accepted, waited: int | None) -> Reply:
+        """waited: the seconds that the client was willing to, if that was honoured."""
         state, headers = accepted.state, {"Location": f"/v1/jobs/{accepted.state.id}", **accepted.headers}
-        seconds = wait_seconds(request.headers.getall("Prefer", ()))
-        waited = None if seconds is None else await self._wait(state, key.tenant, seconds)
         if waited is not None:
-            state, headers["Preference-Applied"] = waited, f"wait={seconds}"
-        return job_answer(state, status=200 if state.terminal else 202, headers=headers)
+            headers["Preference-Applied"] = f"wait={waited}"
+        return job_reply(state, status=200 if state.terminal else 202, headers=headers)
 
     async def _once(self, named: str, order: "Order") -> Accepted:
         claim = Claim.of(tenant=order.tenant, route=ROUTE, key=named, body=order.body)
@@ -98,9 +113,25 @@ class Posting:
         if state.terminal:
             return state
         try:
-            return await self._waiting.wait(self._statuses.verify(state.id, tenant), seconds=seconds, fresh=state)
+            issued = self._statuses.verify(state.id, tenant)
+            return await self._progress.shown(await self._waiting.wait(issued, seconds=seconds, fresh=state))
         except Problem:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to this endpoint. body: its JSON."""
+
+    headers: MultiMapping[str]
+    body: Any
+    tenant: str
+    traceparent: str | None
+
+    @property
+    def wait(self) -> int | None:
+        """Seconds that the client is willing to wait for the end."""
+        return wait_seconds(self.headers.getall("Prefer", ()))
 
 
 @dataclass(frozen=True, slots=True)

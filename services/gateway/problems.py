@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from services.gateway.replies import Reply
+
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
@@ -141,6 +143,9 @@ class Problem(Exception):
     members: Mapping[str, Any] = field(default_factory=dict)
 
     def response(self, request_id: str) -> web.Response:
+        return self.reply(request_id).response()
+
+    def reply(self, request_id: str) -> Reply:
         body: dict[str, Any] = {
             "type": f"/problems/{self.type.slug}",
             "title": self.type.title,
@@ -151,12 +156,8 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in self.errors]
-        return web.Response(
-            body=orjson.dumps(body),
-            status=self.type.status,
-            content_type="application/problem+json",
-            headers={"Cache-Control": "no-store", **self.headers},
-        )
+        headers = {"Cache-Control": "no-store", **self.headers}
+        return Reply(self.type.status, headers, orjson.dumps(body), "application/problem+json")
 
 
 def unavailable(detail: str, *, retry_after: int = 1, **members: Any) -> Problem:

@@ -3,7 +3,7 @@
 A gateway leases tokens in blocks from the key's bucket in Redis and hands them out itself; so several gateways keep a
 limit to within a block each. While Redis is lost, every gateway keeps the whole limit by itself.
 
-Called by `routes` for every request with a key, and by `hot` without waiting.
+Called by `routes` for every request with a key, and by `express` without waiting.
 """
 
 import asyncio

@@ -67,6 +67,11 @@ class Traces:
         self._ratio = ratio
         self._chance = chance
 
+    @property
+    def recording(self) -> bool:
+        """Whether anything is ever recorded."""
+        return self._tracer is not None
+
     @contextmanager
     def request(self, name: str, traceparent: str | None, attributes: Mapping[str, str]) -> Iterator[Trail]:
         """A span for serving a request that may have come with a context."""
@@ -157,6 +162,11 @@ def parse_traceparent(text: str | None) -> SpanContext | None:
     if match is None:
         return None
     return SpanContext(int(match[1], 16), int(match[2], 16), is_remote=True, trace_flags=TraceFlags(int(match[3], 16)))
+
+
+def carried(traceparent: str | None) -> str | None:
+    """What to hand on where nobody records: the context as it came, if it is one."""
+    return traceparent if parse_traceparent(traceparent) else None
 
 
 def format_traceparent(context: SpanContext) -> str:

@@ -1,6 +1,6 @@
 """Finished jobs in memory: held while it is right to, and never after their deletion."""
 
-from services.gateway.finished import MAX_AGE_SECONDS, MAX_DELETED, Finished
+from services.gateway.finished import MAX_AGE_SECONDS, MAX_DELETED, OVERHEAD_BYTES, Finished
 from shared.clock import ManualClock
 from shared.models.public import Snapshot, deleted
 
@@ -20,7 +20,7 @@ async def test_only_what_is_final_is_held() -> None:
 
 
 async def test_the_job_read_longest_ago_goes_first() -> None:
-    finished = Finished(1_000, ManualClock())
+    finished = Finished(3 * (OVERHEAD_BYTES + 10), ManualClock())
     for id in ("a", "b", "c"):
         finished.put(final(id))
     assert finished.get("a")
