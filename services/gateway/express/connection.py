@@ -36,7 +36,7 @@ class Lane(Protocol):
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_behind", "_lane", "_leave", "_patience")
+    __slots__ = ("_behind", "_handed_on", "_lane", "_leave", "_patience")
 
     def __init__(self, manager: web.Server, lane: Lane, patience: Patience) -> None:
         super().__init__(
@@ -51,6 +51,8 @@ class Connection(web.RequestHandler):
         self._patience = patience
         self._leave: Callable[[], object] | None = None
         self._behind: list[Any] = []
+        self._handed_on = 0
+        """Requests that are aiohttp's, and not answered yet."""
 
     # For the lane
 
@@ -79,14 +81,14 @@ class Connection(web.RequestHandler):
                 self._behind.extend(messages)
                 self._pause_reading_for_buffer()
             return ()
-        waits = not self._messages and self._waiter is not None and not self._waiter.done()
         if not messages:
-            if waits:
+            if not self._handed_on:
                 self._patience.began(self)
             return messages
         self._patience.over(self)
-        if waits and len(messages) == 1 and not self._paused and self._taken(*messages[0]):
+        if not self._handed_on and len(messages) == 1 and not self._paused and self._taken(*messages[0]):
             return ()
+        self._handed_on += len(messages)
         return messages
 
     def _taken(self, message: Any, payload: StreamReader) -> bool:
@@ -98,10 +100,20 @@ class Connection(web.RequestHandler):
 
     def _hand_on(self, behind: Sequence[Any]) -> None:
         """What came while a request was held, to aiohttp."""
+        self._handed_on += len(behind)
         self._messages.extend(behind)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         self._resume_reading_for_buffer()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """The end of every request that was aiohttp's."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._handed_on -= 1
 
     # The connection's life
 
