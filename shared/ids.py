@@ -12,7 +12,6 @@ key space.
 Issued by the gateway (jobs, batches, endpoints); verified wherever an id comes from outside.
 """
 
-import base64
 import hashlib
 import hmac
 import math
@@ -32,7 +31,8 @@ MAX_LIFETIME_MS = 255 * LIFETIME_UNIT_MS
 
 _MAC_BYTES, _RANDOM_BYTES, _BODY_BYTES = 8, 9, 17
 _SHAPE = re.compile(r"[0-9a-hjkmnp-tv-z]{40}", re.ASCII)
-_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _TO_DIGITS = str.maketrans("0123456789abcdefghjkmnpqrstvwxyz", "0123456789abcdefghijklmnopqrstuv")
 
 
@@ -122,7 +122,7 @@ class Ids:
 
     def _sealed(self, kind: Kind, tenant: str, body: bytes) -> IssuedId:
         raw = self._mac(kind, tenant, body) + body
-        return _read(f"{kind}_{base64.b32encode(raw).translate(_TO_CROCKFORD).decode()}", raw)
+        return _read(f"{kind}_{_encode(raw)}", raw)
 
     def _mac(self, kind: Kind, tenant: str, body: bytes) -> bytes:
         key = self._keys.by_version[body[0]]
@@ -131,6 +131,16 @@ class Ids:
 
 def _derived(origin: str, name: str) -> bytes:
     return hashlib.sha256(f"{origin}\0{name}".encode()).digest()
+
+
+def _encode(raw: bytes) -> str:
+    """Two digits of 10 bits at a time: several times faster than b32encode, on the way of every job."""
+    pairs = _PAIRS
+    digits: list[str] = []
+    for start in range(0, len(raw), 5):
+        bits = int.from_bytes(raw[start : start + 5])
+        digits += (pairs[bits >> 30], pairs[bits >> 20 & 1023], pairs[bits >> 10 & 1023], pairs[bits & 1023])
+    return "".join(digits)
 
 
 def _decode(text: str) -> bytes | None:

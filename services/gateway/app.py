@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from services.gateway.announce import Announcer
 from services.gateway.aside import Aside
 from services.gateway.auth import Authenticator
 from services.gateway.cancel import Cancels, Telling
@@ -213,13 +212,12 @@ async def _accepting(
         clock=reading.clock,
     )
     aside = Aside()
-    announcer = Announcer(reading.cache, reading.recent, aside)
     sharing = Sharing(
         flights=RedisFlights(adapters.redis),
         submitter=submitter,
         statuses=reading.statuses,
         finished=reading.finished,
-        announcer=announcer,
+        recent=reading.recent,
         aside=aside,
         answers=runtime.metrics.counter(CACHE_ANSWERS),
         clock=reading.clock,
@@ -232,7 +230,7 @@ async def _accepting(
         clock=reading.clock,
     )
     async with aclosing(aside), aclosing(sharing):
-        desk = Desk(submitter, sharing, reading.statuses, announcer, reading.clock)
+        desk = Desk(submitter, sharing, reading.statuses, reading.recent, reading.clock)
         posting = Posting(
             settings, desk=desk, idempotency=idempotency, waiting=reading.waiting, progress=reading.progress
         )

@@ -41,15 +41,20 @@ class Authenticator:
         self._clock = clock
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._looking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._met: OrderedDict[str, KeyToken] = OrderedDict()
         self._turn = 0
 
     def known(self, authorization: str | None) -> ApiKey | None:
         """The key if it is held and good: no waiting, for the hottest path."""
-        token = _token(authorization)
+        token = self._met.get(authorization or "") or _token(authorization)
         held = token and self._held.get(token.id)
         if not token or not held or not held.key or not held.fresh(self._clock.monotonic()):
             return None
-        return held.key if self._good(held.key, token) else None
+        if not self._good(held.key, token):
+            return None
+        if authorization not in self._met:
+            self._meet(authorization or "", token)
+        return held.key
 
     async def authenticate(self, authorization: str | None, scope: str) -> ApiKey:
         """The key, if it is good and has `scope`. Raises Problem: 401, 403, or 503 when nobody can tell."""
@@ -62,6 +67,12 @@ class Authenticator:
         if scope and not key.may(scope):
             raise Problem(FORBIDDEN, f"The key has no scope {scope}.")
         return key
+
+    def _meet(self, authorization: str, token: KeyToken) -> None:
+        """Parse and hash it no more: it was good once, and is checked against the key each time."""
+        self._met[authorization] = token
+        if len(self._met) > MAX_HELD:
+            self._met.popitem(last=False)
 
     def forget(self, id: str) -> None:
         """The key was changed here: read it anew."""

@@ -11,7 +11,6 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from services.gateway.announce import Announcer
 from services.gateway.answers import Accepted, job_reply
 from services.gateway.edge import TRAIL
 from services.gateway.headers import idempotency_key, wait_seconds
@@ -26,6 +25,7 @@ from services.gateway.status import Statuses
 from services.gateway.submission import Caching, Submission, parse_submission
 from services.gateway.submit import Submitter
 from services.gateway.waiting import Waiting
+from shared.cache.contract import Recent
 from shared.clock import Clock
 from shared.models.job import JobSpec
 from shared.models.key import ApiKey
@@ -41,13 +41,13 @@ class Desk:
     submitter: Submitter
     sharing: Sharing
     statuses: Statuses
-    announcer: Announcer
+    recent: Recent
     clock: Clock
 
     async def accept(self, spec: JobSpec) -> Accepted:
         """The job as accepted. Raises Problem."""
         state = snapshot(await self.submitter.accept(spec))
-        self.announcer.accepted(spec.tenant, state)
+        self.recent.add(spec.tenant, state)
         return Accepted(state)
 
     async def recall(self, id: str, tenant: str) -> Accepted:

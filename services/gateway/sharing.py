@@ -15,14 +15,13 @@ from functools import partial
 
 from prometheus_client import Counter
 
-from services.gateway.announce import Announcer
 from services.gateway.answers import Accepted
 from services.gateway.aside import CLOSE_SECONDS, Aside
 from services.gateway.finished import Finished
 from services.gateway.problems import GONE, Problem
 from services.gateway.status import Statuses
 from services.gateway.submit import Submitter
-from shared.cache.contract import UNCONFIRMED_TTL_SECONDS, Flight, Flights, Hit, Joined, Led
+from shared.cache.contract import UNCONFIRMED_TTL_SECONDS, Flight, Flights, Hit, Joined, Led, Recent
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, Overloaded
 from shared.ids import IssuedId
@@ -50,7 +49,7 @@ class Sharing:
         submitter: Submitter,
         statuses: Statuses,
         finished: Finished,
-        announcer: Announcer,
+        recent: Recent,
         aside: Aside,
         answers: Counter,
         clock: Clock,
@@ -59,7 +58,7 @@ class Sharing:
         self._submitter = submitter
         self._statuses = statuses
         self._finished = finished
-        self._announcer = announcer
+        self._recent = recent
         self._aside = aside
         self._answers = answers
         self._clock = clock
@@ -167,7 +166,7 @@ class Sharing:
         job = await self._submitter.accept(spec)
         left = max(1, (spec.expires_at - self._clock.now()) // MILLISECONDS)
         self._aside.do(self._flights.confirm(spec.cache_key, spec.id, ttl_seconds=left), "confirm a flight")
-        self._announcer.accepted(spec.tenant, snapshot(job))
+        self._recent.add(spec.tenant, snapshot(job))
 
     def _settled(self, id: str, accepting: asyncio.Task[None]) -> None:
         """Remember it for those who read the flight before it was confirmed."""

@@ -297,8 +297,11 @@ class Streams(Protocol):
 class Recent(Protocol):
     """The jobs that a tenant's gateways accepted lately: lists show what no worker has claimed yet."""
 
-    async def add(self, tenant: str, accepted: Snapshot) -> None:
-        """Raises CacheUnavailable."""
+    def add(self, tenant: str, accepted: Snapshot) -> None:
+        """List the job, and tell its snapshot as `Teller.tell` does. Returns at once; nobody hears whether it was done.
+
+        It is said of every job that is accepted, so it costs no task, and its loss only a look-up.
+        """
         ...
 
     async def forget(self, tenant: str, id: str) -> None:

@@ -58,6 +58,10 @@ class MemoryCache:
 
     async def tell(self, snapshot: Snapshot) -> None:
         self.check()
+        self.keep(snapshot)
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """What `tell` does."""
         kept = self._jobs.get(snapshot.id)
         if kept is not None and kept.order > snapshot.order:
             return
@@ -169,6 +173,10 @@ class MemoryCache:
 
     def attach(self, attached: Attached) -> None:
         self._attached.append(attached)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
 
     def check(self) -> None:
         """Raises CacheUnavailable while stopped."""

@@ -136,8 +136,10 @@ class MemoryRecent:
         self._accepted: Expiring[list[Snapshot]] = Expiring(cache.clock)
         cache.attach(self)
 
-    async def add(self, tenant: str, accepted: Snapshot) -> None:
-        self._cache.check()
+    def add(self, tenant: str, accepted: Snapshot) -> None:
+        if self._cache.stopped:
+            return
+        self._cache.keep(accepted)
         earlier = self._accepted.get(tenant) or []
         self._accepted.put(tenant, [accepted, *earlier][:RECENT_JOBS], RECENT_TTL_SECONDS)
 

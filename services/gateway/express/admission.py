@@ -37,3 +37,7 @@ class Admission:
     def admit(self, key: ApiKey) -> bool:
         """Whether a token was at hand, and is taken. Once it is, the request must be answered here."""
         return self.limiter.take(key)
+
+    async def admitted(self, key: ApiKey) -> None:
+        """Take a token, leasing some if need be. Raises Problem 429."""
+        await self.limiter.admit(key)

@@ -55,7 +55,7 @@ class Posts:
         if payload.total_bytes > self._max_body_bytes:
             return False
         key = self._admission.key(message, "jobs:write", Worth.ACCEPTING)
-        if key is None or not self._admission.admit(key):
+        if key is None:
             return False
         self._edge.began()
         post = self._post(message, payload.read_nowait(), key, connection, started)
@@ -93,6 +93,7 @@ class Posts:
         started: float,
     ) -> Reply | None:
         """The answer; or None, when the request is held for it."""
+        await self._admission.admitted(key)
         asked = Asked(message.headers, parse_json(body), key.tenant, carried(message.headers.get("traceparent")))
         accepted = await self._posting.accept(asked)
         wait = asked.wait

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.cache.contract import RECENT_JOBS, RECENT_TTL_SECONDS
+from shared.cache.redis.batch import Answer
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.encoding import decode_message, encode_message
 from shared.cache.redis.script import Script
+from shared.cache.redis.snapshots import TELL, job_keys, telling
 from shared.models.public import Snapshot
 
 _RECENT: Final = Script.beside(__file__, "recent.lua")
@@ -19,9 +21,13 @@ class RedisRecent:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def add(self, tenant: str, accepted: Snapshot) -> None:
-        arguments = (encode_message(accepted), RECENT_JOBS, RECENT_TTL_SECONDS)
-        await self._connection.run(_RECENT, (_key(tenant),), arguments)
+    def add(self, tenant: str, accepted: Snapshot) -> None:
+        listed = (encode_message(accepted), RECENT_JOBS, RECENT_TTL_SECONDS)
+        for answer in (
+            self._connection.run(TELL, job_keys(accepted.id), telling(accepted)),
+            self._connection.run(_RECENT, (_key(tenant),), listed),
+        ):
+            answer.add_done_callback(_heard)
 
     async def forget(self, tenant: str, id: str) -> None:
         await self._connection.run(_FORGET, (_key(tenant),), (f"{id}\n",))
@@ -29,6 +35,12 @@ class RedisRecent:
     async def newest(self, tenant: str) -> Sequence[Snapshot]:
         found = await self._connection.execute("LRANGE", _key(tenant), 0, -1)
         return [snapshot for each in found if (snapshot := decode_message(each)) is not None]
+
+
+def _heard(answer: Answer) -> None:
+    """Nobody waits for it: its failure is nobody's."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _key(tenant: str) -> str:

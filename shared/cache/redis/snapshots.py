@@ -11,10 +11,10 @@ from shared.cache.redis.encoding import decode, decode_message, encode, encode_m
 from shared.cache.redis.keys import follow_key, job_key, progress_key, stream_key, watch_key
 from shared.cache.redis.script import Script
 from shared.cache.redis.subscription import subscribe
-from shared.cache.redis.wire import Reply
+from shared.cache.redis.wire import Part, Reply
 from shared.models.public import Snapshot, deleted
 
-_TELL: Final = Script.beside(__file__, "tell.lua")
+TELL: Final = Script.beside(__file__, "tell.lua")
 _WATCH: Final = Script.beside(__file__, "watch.lua")
 _ERASE: Final = Script.beside(__file__, "erase.lua")
 _ALL_GATEWAYS: Final = "gateways"
@@ -27,9 +27,7 @@ class RedisSnapshots:
         self._connection = connection
 
     async def tell(self, snapshot: Snapshot) -> None:
-        ttl = TERMINAL_TTL_SECONDS if snapshot.terminal else LIVE_TTL_SECONDS
-        arguments = (snapshot.order, encode(snapshot), ttl, flag(snapshot), snapshot.id)
-        await self._connection.run(_TELL, _keys(snapshot.id), arguments)
+        await self._connection.run(TELL, job_keys(snapshot.id), telling(snapshot))
 
     async def fetch(self, id: str) -> Snapshot | None:
         return decode(id, await self._connection.get(job_key(id)))
@@ -38,7 +36,7 @@ class RedisSnapshots:
         found: list[Snapshot | None] = []
         for start in range(0, len(ids), MAX_BATCH_CALLS):  # in pieces, so that other calls find room between them
             piece = ids[start : start + MAX_BATCH_CALLS]
-            runs = [self._connection.run(_WATCH, _keys(job), (gateway, WATCH_TTL_SECONDS)) for job in piece]
+            runs = [self._connection.run(_WATCH, job_keys(job), (gateway, WATCH_TTL_SECONDS)) for job in piece]
             found += map(decode, piece, await _all(runs))
         return found
 
@@ -48,7 +46,7 @@ class RedisSnapshots:
     async def erase(self, id: str) -> None:
         gone = deleted(id)
         arguments = (encode(gone), TERMINAL_TTL_SECONDS, encode_message(gone))
-        keys = (*_keys(id), stream_key(id), progress_key(id), follow_key(id))
+        keys = (*job_keys(id), stream_key(id), progress_key(id), follow_key(id))
         await self._connection.run(_ERASE, keys, arguments)
 
     def listen(self, gateway: str) -> AbstractAsyncContextManager[AsyncIterator[Snapshot]]:
@@ -64,5 +62,11 @@ async def _all(runs: Sequence[Answer]) -> list[Reply]:
             run.cancel()  # also tells the loop not to report failures after the first
 
 
-def _keys(id: str) -> tuple[str, str]:
+def telling(snapshot: Snapshot) -> tuple[Part, ...]:
+    """The arguments of TELL."""
+    ttl = TERMINAL_TTL_SECONDS if snapshot.terminal else LIVE_TTL_SECONDS
+    return (snapshot.order, encode(snapshot), ttl, flag(snapshot), snapshot.id)
+
+
+def job_keys(id: str) -> tuple[str, str]:
     return job_key(id), watch_key(id)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from shared.cache.contract import RECENT_JOBS
-from shared.models.public import deleted
+from shared.models.public import Snapshot, deleted
 from tests.contract.cache.cache_subject import state
 from tests.contract.cache.streams_subject import News
 from tests.contract.cache.waiting import soon
@@ -41,30 +41,36 @@ async def test_erasing_twice_is_erasing(news: News, job: str) -> None:
     assert await news.cache.fetch(job) == deleted(job)
 
 
+async def listed(news: News, tenant: str) -> list[Snapshot]:
+    """After a round trip: nobody waits for what is added, and a server that does not know its script is asked twice."""
+    await news.recent.newest(tenant)
+    return list(await news.recent.newest(tenant))
+
+
 async def test_accepted_jobs_are_listed_the_latest_first(news: News, new_job: Callable[[], str]) -> None:
     tenant, jobs = new_job(), [state(new_job(), 256, body=b"{}") for _ in range(5)]
     assert list(await news.recent.newest(tenant)) == []
     for accepted in jobs:
-        await news.recent.add(tenant, accepted)
-    await news.recent.add(f"{tenant}-other", state(new_job(), 256))
-    assert list(await news.recent.newest(tenant)) == jobs[::-1]
+        news.recent.add(tenant, accepted)
+    news.recent.add(f"{tenant}-other", state(new_job(), 256))
+    assert await listed(news, tenant) == jobs[::-1]
 
 
 async def test_a_tenants_list_is_bounded(news: News, new_job: Callable[[], str]) -> None:
     tenant, jobs = new_job(), [state(new_job(), 256) for _ in range(RECENT_JOBS + 20)]
     for accepted in jobs:
-        await news.recent.add(tenant, accepted)
-    assert list(await news.recent.newest(tenant)) == jobs[: -RECENT_JOBS - 1 : -1]
+        news.recent.add(tenant, accepted)
+    assert await listed(news, tenant) == jobs[: -RECENT_JOBS - 1 : -1]
 
 
 async def test_a_forgotten_job_is_listed_no_more(news: News, new_job: Callable[[], str]) -> None:
     tenant, jobs = new_job(), [state(new_job(), 256) for _ in range(3)]
     for accepted in [*jobs, jobs[1]]:
-        await news.recent.add(tenant, accepted)
+        news.recent.add(tenant, accepted)
     await news.recent.forget(tenant, jobs[1].id)
     await news.recent.forget(tenant, jobs[1].id[:-1])
     await news.recent.forget(f"{tenant}-other", jobs[0].id)
-    assert list(await news.recent.newest(tenant)) == [jobs[2], jobs[0]]
+    assert await listed(news, tenant) == [jobs[2], jobs[0]]
 
 
 async def test_a_call_is_heard_by_its_worker_alone(news: News, job: str, gateway: str) -> None:
@@ -74,3 +80,10 @@ async def test_a_call_is_heard_by_its_worker_alone(news: News, job: str, gateway
         await news.cancellations.call(f"{gateway}-other", f"{job}-2")
         assert await soon(anext(heard)) == job
         assert await soon(anext(other)) == f"{job}-2"
+
+
+async def test_an_accepted_job_is_told(news: News, new_job: Callable[[], str]) -> None:
+    tenant, accepted = new_job(), state(new_job(), 256, body=b"{}")
+    news.recent.add(tenant, accepted)
+    await listed(news, tenant)
+    assert await news.cache.fetch(accepted.id) == accepted

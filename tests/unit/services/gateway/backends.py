@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from services.gateway.announce import Announcer
 from services.gateway.answers import Accepted
 from services.gateway.aside import Aside
 from services.gateway.finished import Finished
@@ -136,13 +135,13 @@ async def gateway(backends: Backends, requests: MemoryIdempotency | None = None)
         schedules=backends.jobs,
         clock=clock,
     )
-    announcer = Announcer(cache, MemoryRecent(cache), aside)
+    recent = MemoryRecent(cache)
     sharing = Sharing(
         flights=cache,
         submitter=submitter,
         statuses=statuses,
         finished=finished,
-        announcer=announcer,
+        recent=recent,
         aside=aside,
         answers=Counter("answers", "What the cache said.", ["answer"], registry=CollectorRegistry()),
         clock=clock,
@@ -150,7 +149,7 @@ async def gateway(backends: Backends, requests: MemoryIdempotency | None = None)
     idempotency = Idempotency(
         SETTINGS, requests=requests or MemoryIdempotency(backends.database), replays=cache, aside=aside, clock=clock
     )
-    return Gateway(backends, Desk(submitter, sharing, statuses, announcer, clock), aside, idempotency)
+    return Gateway(backends, Desk(submitter, sharing, statuses, recent, clock), aside, idempotency)
 
 
 def ids(specs: Iterable[JobSpec]) -> list[str]:

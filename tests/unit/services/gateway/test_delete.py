@@ -36,7 +36,7 @@ class Bench:
     async def fill(self) -> None:
         """Everything that Redis may have of a job."""
         await self.streams.append("job_1", [Report(ReportKind.OUTPUT, 1, b"1")], turn=1)
-        await self.recent.add("acme", Snapshot("job_1", 0x100, terminal=False, body=b"{}"))
+        self.recent.add("acme", Snapshot("job_1", 0x100, terminal=False, body=b"{}"))
         await self.cache.tell(DONE)
         await self.cache.enter("key", Flight("job_1", b""), ttl_seconds=60)
         await self.cache.land("key", Result(DONE, 600, 0.0))
