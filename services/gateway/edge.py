@@ -18,6 +18,7 @@ from services.gateway.problems import INTERNAL, METHOD_NOT_ALLOWED, TOO_LARGE, P
 from services.gateway.shedding import Lateness
 from shared.errors import Overloaded, Unavailable
 from shared.lifecycle import Runtime
+from shared.telemetry.logs import tell
 from shared.telemetry.metrics import HTTP_DURATION, HTTP_REQUESTS
 from shared.telemetry.traces import Traces, Trail
 
@@ -80,10 +81,9 @@ class Edge:
             bound = self._bound[route, status] = labels
         bound[0].inc()
         bound[1].observe(seconds)
-        level = logging.DEBUG if method == "GET" and status < 400 else logging.INFO
-        if _log.isEnabledFor(level):
+        if method != "GET" or status >= 400:
             described = {"request": request_id, "method": method, "route": route, "status": status}
-            _log.log(level, "request", extra={**described, "seconds": round(seconds, 4)})
+            tell(_log, "request", {**described, "seconds": round(seconds, 4)})
 
     def refusal(self, fault: Exception, request_id: str, route: str) -> Problem:
         """What to answer instead, for whatever went wrong."""

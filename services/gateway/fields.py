@@ -39,7 +39,9 @@ class Fields:
         return self._read(name, self._left.pop(name), read)
 
     def optional(self, name: str, read: Callable[[Any], Any]) -> Any:
-        value = self._left.pop(name, None)
+        if name not in self._left:
+            return None
+        value = self._left.pop(name)
         return None if value is None else self._read(name, value, read)
 
     def beyond(self, name: str, detail: str) -> None:

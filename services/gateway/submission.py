@@ -13,6 +13,9 @@ MAX_EXPIRES_IN_SECONDS = 6 * 86_400
 """The broker keeps a message for 7 days."""
 MAX_TIMEOUT_SECONDS = 3_600
 MAX_ATTEMPTS = 100
+_HANDLER, _ATTEMPTS = text(), whole(least=1, most=MAX_ATTEMPTS)
+_TIMEOUT = number(above=0, most=MAX_TIMEOUT_SECONDS)
+_EXPIRES_IN, _DELAY = whole(least=1, most=MAX_EXPIRES_IN_SECONDS), number(least=0, most=MAX_DELAY_SECONDS)
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 
 
@@ -48,14 +51,14 @@ class Submission:
 def parse_submission(body: Any, *, now: int) -> Submission:
     """Raises Problem: 400 for what is malformed or unknown, 422 for what is beyond a limit, every fault at once."""
     fields = Fields(body, of="a job")
-    handler = fields.required("handler", text())
+    handler = fields.required("handler", _HANDLER)
     submission = Submission(
         handler=handler or "",
         input=fields.required("input", lambda value: value),
         run_at=_run_at(fields, now),
-        timeout_seconds=fields.optional("timeout_seconds", number(above=0, most=MAX_TIMEOUT_SECONDS)),
-        max_attempts=fields.optional("max_attempts", whole(least=1, most=MAX_ATTEMPTS)),
-        expires_in_seconds=fields.optional("expires_in_seconds", whole(least=1, most=MAX_EXPIRES_IN_SECONDS)),
+        timeout_seconds=fields.optional("timeout_seconds", _TIMEOUT),
+        max_attempts=fields.optional("max_attempts", _ATTEMPTS),
+        expires_in_seconds=fields.optional("expires_in_seconds", _EXPIRES_IN),
         labels=fields.optional("labels", _labels) or {},
         cache=fields.optional("cache", _caching) or Caching.USE,
     )
@@ -65,7 +68,7 @@ def parse_submission(body: Any, *, now: int) -> Submission:
 
 def _run_at(fields: Fields, now: int) -> int | None:
     at: int | None = fields.optional("run_at", time)
-    delay: float | None = fields.optional("delay_seconds", number(least=0, most=MAX_DELAY_SECONDS))
+    delay: float | None = fields.optional("delay_seconds", _DELAY)
     if at is not None and delay is not None:
         fields.malformed("delay_seconds", "cannot stand beside run_at")
     if delay:

@@ -9,6 +9,7 @@
 `sluice-admin topology apply` makes the broker agree; local runs, compose and deployments all go through it.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,6 +41,14 @@ class Topology:
     subscriptions: tuple[Subscription, ...]
 
 
+_LANES = tuple(f"-{lane}" for lane in Lane)
+
+
+@functools.cache
+def _jobs_topic(prefix: str, queue: str, lane: Lane) -> str:
+    return f"{prefix}-jobs-{queue}-{lane}"
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Names under a prefix, so that several systems can share a project."""
@@ -51,11 +60,11 @@ class Names:
         return f"{self.prefix}-events"
 
     def jobs(self, queue: str, lane: Lane) -> str:
-        return f"{self.prefix}-jobs-{queue}-{lane}"
+        return _jobs_topic(self.prefix, queue, lane)
 
     def is_jobs(self, topic: str) -> bool:
         """Whether `topic` carries jobs of some queue, dead letters aside."""
-        return topic.startswith(f"{self.prefix}-jobs-") and topic.endswith(tuple(f"-{lane}" for lane in Lane))
+        return topic.startswith(f"{self.prefix}-jobs-") and topic.endswith(_LANES)
 
     def dead(self, queue: str, lane: Lane) -> str:
         return f"{self.jobs(queue, lane)}-dead"

@@ -12,7 +12,9 @@ import asyncio
 import itertools
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Mapping
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, TextIO
@@ -40,6 +42,17 @@ def configure(service: str, instance: str, *, level: str, stream: TextIO = sys.s
     logging.captureWarnings(capture=True)
 
 
+def tell(logger: logging.Logger, message: str, fields: Mapping[str, Any]) -> None:
+    """As `logger.info(message, extra=fields)` without the making of a record: for the line that every job costs."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    handlers = logging.root.handlers
+    if len(handlers) == 1 and isinstance(handlers[0], LineHandler) and not logger.handlers:
+        handlers[0].tell(logger.name, message, fields)
+    else:
+        logger.info(message, extra=fields)
+
+
 class LineHandler(logging.Handler):
     """Writes to `stream` at the end of the loop's turn; at once outside of a loop, and for warnings and worse."""
 
@@ -49,14 +62,22 @@ class LineHandler(logging.Handler):
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(self.format(record))
+        self._add(self.format(record))
         if record.levelno >= logging.WARNING:
             self.flush()
-        elif len(self._lines) == 1:
+
+    def _add(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) == 1:
             try:
                 asyncio.get_running_loop().call_soon(self.flush)
             except RuntimeError:
                 self.flush()
+
+    def tell(self, logger: str, message: str, fields: Mapping[str, Any]) -> None:
+        """A line from outside of `logging`."""
+        assert isinstance(self.formatter, JsonFormatter)
+        self._add(self.formatter.line(time.time(), "INFO", message, logger, fields))
 
     def flush(self) -> None:
         with self.lock or nullcontext():
@@ -74,17 +95,21 @@ class JsonFormatter(logging.Formatter):
         self._identity = {"service": service, "instance": instance}
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": rfc3339(int(record.created * 1_000)),
-            "severity": record.levelname,
-            "message": record.getMessage(),
-            **self._identity,
-        }
-        line.update(itertools.islice(vars(record).items(), _OWN, None))
-        if record.name != "root":
-            line["logger"] = record.name
+        fields = dict(itertools.islice(vars(record).items(), _OWN, None))
         if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = describe(record.exc_info[1])
+            fields["exception"] = describe(record.exc_info[1])
+        return self.line(record.created, record.levelname, record.getMessage(), record.name, fields)
+
+    def line(self, at: float, severity: str, message: str, logger: str, fields: Mapping[str, Any]) -> str:
+        """at: seconds since the epoch."""
+        line = {
+            "time": rfc3339(int(at * 1_000)),
+            "severity": severity,
+            "message": message,
+            **self._identity,
+            **fields,
+            "logger": logger,
+        }
         return orjson.dumps(line, default=str).decode()
 
 

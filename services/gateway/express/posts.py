@@ -45,6 +45,7 @@ class Posts:
         self._holding = holding
         self._edge = edge
         self._max_body_bytes = max_body_bytes
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, message: RawRequestMessage, payload: StreamReader, connection: Connection) -> bool:
@@ -59,7 +60,7 @@ class Posts:
             return False
         self._edge.began()
         post = self._post(message, payload.read_nowait(), key, connection, started)
-        task = asyncio.create_task(post, name="accept a job")
+        task = self._loop.create_task(post)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         connection.hold(task.cancel)
