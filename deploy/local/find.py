@@ -16,7 +16,7 @@ from deploy.local.ports import LOOPBACK
 
 EMULATOR_IMAGE: Final = "gcr.io/google.com/cloudsdktool/google-cloud-cli:emulators"
 REDIS_IMAGE: Final = "redis:7-bookworm"
-# One compiler and one collector, both cheap: on two cores the others cost more than the emulators' own work ever repays.
+# Cheap compiler, cheap collector: on two cores the others cost more than they ever repay the emulators.
 _JVM: Final = ("-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _FIRESTORE_MAIN: Final = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 # Nothing is kept on disk. Many databases, so that test systems can share one server and keep apart.

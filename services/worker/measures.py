@@ -3,11 +3,17 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from prometheus_client import Counter, Histogram
 
 from services.worker.claim import Claim
 from shared.clock import MILLISECONDS, Clock
 from shared.models.job import Job
+from shared.telemetry.logs import tell
 from shared.telemetry.metrics import CLAIMS, JOB_QUEUE_TIME, JOB_RUN_TIME, JOBS_FINISHED, JOBS_RUNNING, Metrics
+
+M = TypeVar("M", Counter, Histogram)
 
 _log = logging.getLogger("sluice.worker")
 
@@ -20,15 +26,16 @@ class Measures:
         self._run_time = metrics.histogram(JOB_RUN_TIME)
         self._queue_time = metrics.histogram(JOB_QUEUE_TIME)
         self._running = metrics.gauge(JOBS_RUNNING)
+        self._bound: dict[tuple[object, ...], Any] = {}
 
     def claim(self, claim: Claim) -> None:
-        self._claims.labels(type(claim).__name__.lower()).inc()
+        self._label(self._claims, type(claim).__name__.lower()).inc()
 
     @contextmanager
     def held(self, job: Job) -> Iterator[None]:
         """Around the time that a claimed job is held."""
         self._running.inc()
-        self._queue_time.labels(job.spec.queue).observe(_queue_seconds(job))
+        self._label(self._queue_time, job.spec.queue).observe(_queue_seconds(job))
         try:
             yield
         finally:
@@ -38,11 +45,12 @@ class Measures:
         """The attempt ended in the state that `job` is in."""
         outcome = str(job.error.code) if job.error else str(job.status)
         run_seconds = (self._clock.now() - (job.started_at or 0)) / MILLISECONDS
-        self._finished.labels(job.spec.handler, outcome).inc()
-        self._run_time.labels(job.spec.handler).observe(run_seconds)
-        _log.info(
+        self._label(self._finished, job.spec.handler, outcome).inc()
+        self._label(self._run_time, job.spec.handler).observe(run_seconds)
+        tell(
+            _log,
             "job",
-            extra={
+            {
                 "job": job.spec.id,
                 "tenant": job.spec.tenant,
                 "handler": job.spec.handler,
@@ -55,6 +63,14 @@ class Measures:
                 "run_seconds": round(run_seconds, 3),
             },
         )
+
+    def _label(self, metric: M, *values: str) -> M:
+        """The metric for these labels; finding it costs more than counting."""
+        bound = self._bound.get((metric, *values))
+        if bound is None:
+            bound = self._bound[metric, *values] = metric.labels(*values)
+        found: M = bound
+        return found
 
 
 def _queue_seconds(job: Job) -> float:

@@ -4,8 +4,8 @@ Redis is told on a best-effort basis, since waiters look again and equal work ca
 broker before the job's message is acknowledged, for that message is its outbox.
 """
 
-import asyncio
 import logging
+from collections.abc import Awaitable
 
 from shared.cache.contract import Landing, Result, Teller
 from shared.clock import MILLISECONDS, Clock
@@ -38,7 +38,8 @@ class Telling:
 
     async def running(self, job: Job) -> None:
         """Let waiting clients see that the job runs, or waits for its retry."""
-        await self._wake(snapshot(job))
+        told = snapshot(job)
+        await self._woken(told, self._teller.tell(told))
 
     async def over(self, job: Job) -> None:
         """Wake waiting clients and publish the event. Raises BrokerUnavailable or Overloaded if that was not taken.
@@ -53,14 +54,18 @@ class Telling:
         told = snapshot(job)
         if job.spec.cache_key is not None:  # landed first: who is woken and asks again meets no flight that is over
             await self._land(job, job.spec.cache_key, told)
-        await asyncio.gather(self._wake(told), self._publish(message))
+        woken = self._teller.tell(told)
+        try:
+            await self._publish(message)
+        finally:
+            await self._woken(told, woken)
 
     async def _publish(self, message: Message) -> None:
         await self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)
 
-    async def _wake(self, told: Snapshot) -> None:
+    async def _woken(self, told: Snapshot, woken: Awaitable[object]) -> None:
         try:
-            await self._teller.tell(told)
+            await woken
         except (CacheUnavailable, Overloaded) as fault:
             _log.debug("waiters were not woken", extra={"job": told.id, "fault": type(fault).__name__})
 

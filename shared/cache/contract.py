@@ -22,7 +22,7 @@ tenant, handler, its version and the canonical input. Commands made in the same 
 the adapters. Losing all of it costs latency, never truth: whoever misses something here asks the store.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,8 +47,8 @@ RECENT_JOBS = 1_000
 
 
 class Teller(Protocol):
-    async def tell(self, snapshot: Snapshot) -> None:
-        """Keep the snapshot and publish it to every gateway that watches the job.
+    def tell(self, snapshot: Snapshot) -> Awaitable[object]:
+        """Keep the snapshot and publish it to every gateway that watches the job. It begins with the call.
 
         Where a newer one is kept, nothing is changed or published: the watchers have that one. An equal one replaces.
         Telling a terminal snapshot ends the watch. Raises CacheUnavailable; it may have been told all the same.

@@ -6,7 +6,7 @@ It can be lost the way Redis can: `flush`, and `stop` and `start`.
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -56,9 +56,16 @@ class MemoryCache:
         self.clock = clock
         self._stopped = False
 
-    async def tell(self, snapshot: Snapshot) -> None:
-        self.check()
-        self.keep(snapshot)
+    def tell(self, snapshot: Snapshot) -> Awaitable[object]:
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            self.check()
+        except CacheUnavailable as fault:
+            told.set_exception(fault)
+        else:
+            self.keep(snapshot)
+            told.set_result(None)
+        return told
 
     def keep(self, snapshot: Snapshot) -> None:
         """What `tell` does."""

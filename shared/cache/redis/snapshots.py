@@ -26,8 +26,8 @@ class RedisSnapshots:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def tell(self, snapshot: Snapshot) -> None:
-        await self._connection.run(TELL, job_keys(snapshot.id), telling(snapshot))
+    def tell(self, snapshot: Snapshot) -> Answer:
+        return self._connection.run(TELL, job_keys(snapshot.id), telling(snapshot))
 
     async def fetch(self, id: str) -> Snapshot | None:
         return decode(id, await self._connection.get(job_key(id)))
