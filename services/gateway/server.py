@@ -27,6 +27,12 @@ class Server:
         self._listening = listening
         self._edge = edge
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self._listening.sockets[0].getsockname()[1]
+        return port
+
     async def stop_listening(self) -> None:
         """Take no new connections, and close each that is open after its answer."""
         self._edge.draining = True

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Coroutine
+from typing import Any, ClassVar
 
 from services.gateway.edge import Edge
 from services.gateway.express.connection import Connection
@@ -79,14 +80,18 @@ class Holding:
         waiter.connection.hold(waiter.leave)
         self._waiting.hold(waiter, waiter.issued, seconds=seconds, fresh=fresh)
 
+    def begin_once(self, admitted: Coroutine[Any, Any, None], waiter: Waiter, seconds: int) -> None:
+        """As `begin`, once `admitted` has returned; if it raises, that is the answer."""
+        self._edge.began()
+        task = self._own(self._begin_once(admitted, waiter, seconds))
+        waiter.connection.hold(task.cancel)
+
     def settled(self, waiter: Waiter, outcome: Outcome) -> None:
         self._waiting.leave(waiter)
         if isinstance(outcome, Snapshot) and outcome.terminal and not self._waiting.is_deleted(outcome):
             self._answer(waiter, waiter.answer(outcome))
             return
-        task = asyncio.create_task(self._find_out(waiter, outcome), name="answer a waiter")
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._own(self._find_out(waiter, outcome))
 
     def left(self, waiter: Waiter) -> None:
         self._waiting.leave(waiter)
@@ -94,7 +99,24 @@ class Holding:
 
     async def aclose(self) -> None:
         """Return when everyone is answered; what they ask has deadlines."""
-        await asyncio.gather(*self._answering)
+        await asyncio.gather(*self._answering, return_exceptions=True)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work, name="answer a waiter")
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+        return task
+
+    async def _begin_once(self, admitted: Coroutine[Any, Any, None], waiter: Waiter, seconds: int) -> None:
+        try:
+            await admitted
+        except Exception as fault:  # noqa: BLE001 - `refusal` logs what is no refusal
+            refusal = waiter.refusal(self._edge.refusal(fault, waiter.request_id, waiter.route))
+            self._send(waiter, refusal)
+        else:
+            self.begin(waiter, seconds)
+        finally:
+            self._edge.ended()
 
     async def _find_out(self, waiter: Waiter, outcome: Outcome) -> None:
         try:
@@ -105,9 +127,11 @@ class Holding:
         self._answer(waiter, reply)
 
     def _answer(self, waiter: Waiter, reply: Reply) -> None:
-        if waiter.gone:
-            return
+        if not waiter.gone:
+            self._edge.ended()
+            self._send(waiter, reply)
+
+    def _send(self, waiter: Waiter, reply: Reply) -> None:
         waiter.connection.reply(render(reply, waiter.request_id))
-        self._edge.ended()
         seconds = time.perf_counter() - waiter.started
         self._edge.over(waiter.method, waiter.route, reply.status, waiter.request_id, seconds)

@@ -68,10 +68,13 @@ class Reads:
     def _wait(self, id: str, message: RawRequestMessage, key: ApiKey, connection: Connection, started: float) -> bool:
         headers = message.headers
         wait, issued = wait_seconds(headers.getall("Prefer")), self._statuses.issued(id, key.tenant)
-        if wait is None or issued is None or not self._holding.room or not self._admission.admit(key):
+        if wait is None or issued is None or not self._holding.room:
             return False
         waiter = _Reader(connection, issued, self._edge.next_id(), started, wait, headers.get("If-None-Match"))
-        self._holding.begin(waiter, wait)
+        if self._admission.admit(key):
+            self._holding.begin(waiter, wait)
+        else:
+            self._holding.begin_once(self._admission.admitted(key), waiter, wait)
         return True
 
 
