@@ -192,6 +192,8 @@ async def express_bench(settings: Settings | None = None) -> AsyncIterator[Bench
 
 
 async def _application(request: web.Request) -> web.Response:
+    if request.path == "/slow":
+        await asyncio.sleep(0.1)
     return web.json_response({"body": len(await request.read())}, status=APPLICATION)
 
 

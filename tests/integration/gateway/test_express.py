@@ -226,6 +226,15 @@ async def test_requests_in_one_packet_are_answered_in_order(bench: Bench, client
     assert [(await client.reply()).status for _ in range(3)] == [APPLICATION] * 3
 
 
+async def test_what_comes_behind_a_slow_answer_of_the_application_waits_for_it(bench: Bench, client: Client) -> None:
+    over = bench.over(bench.queued())
+    bench.finished.put(over)
+    client.send("GET", "/slow")
+    await asyncio.sleep(0.03)  # so that it is under way
+    client.send("GET", f"/v1/jobs/{over.id}")
+    assert [(await client.reply()).status for _ in range(2)] == [APPLICATION] * 2
+
+
 async def test_the_lane_has_a_connection_that_the_application_had(bench: Bench, client: Client) -> None:
     over = bench.over(bench.queued())
     bench.finished.put(over)
@@ -266,3 +275,11 @@ async def test_half_a_head_behind_an_express_answer_is_not_waited_for() -> None:
         assert (await client.ask("POST", "/v1/jobs", order())).status == 202
         client.write(b"GET /v1/jobs/x HTTP/1.1\r\nHost")
         assert (await client.end()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_request_that_is_held_is_no_slow_head() -> None:
+    settings = Settings(id_keys=Secret(SETTINGS.id_keys.reveal()), port=0, head_seconds=0.3)
+    async with express_bench(settings) as bench, bench.connected() as client:
+        job = bench.queued()
+        await bench.backends.cache.tell(snapshot(job))
+        assert (await client.ask("GET", f"/v1/jobs/{job.spec.id}", Prefer="wait=2")).status == 200
