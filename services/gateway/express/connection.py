@@ -92,7 +92,11 @@ class Connection(web.RequestHandler):
         return messages
 
     def _taken(self, message: Any, payload: StreamReader) -> bool:
-        if not isinstance(message, RawRequestMessage) or not self._lane.take(message, payload, self):
+        if not isinstance(message, RawRequestMessage):
+            return False
+        self._leave = _nothing  # reading the body makes aiohttp feed the parser again, with nothing
+        if not self._lane.take(message, payload, self):
+            self._leave = None
             return False
         if self._parser is not None:
             self._parser.message_consumed()
@@ -144,6 +148,10 @@ class Connection(web.RequestHandler):
         response.headers.update({"X-Request-Id": request_id, "Server": "sluice"})
         response.force_close()
         return response
+
+
+def _nothing() -> None:
+    """There is nothing to leave yet."""
 
 
 class _Sieve:

@@ -283,3 +283,4 @@ async def test_a_request_that_is_held_is_no_slow_head() -> None:
         job = bench.queued()
         await bench.backends.cache.tell(snapshot(job))
         assert (await client.ask("GET", f"/v1/jobs/{job.spec.id}", Prefer="wait=2")).status == 200
+        assert (await client.ask("POST", "/v1/jobs", order(), Prefer="wait=2")).status == 202
