@@ -3,12 +3,16 @@
 In two steps: `connected` makes the adapters, `serving` builds the worker on them. `worker` is both.
 """
 
+import math
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
+
+import aiohttp
 
 from services.worker import pausing
 from services.worker.announce import announce
@@ -17,9 +21,11 @@ from services.worker.claim import Claimant, Claims
 from services.worker.consume import taking
 from services.worker.execution.engine import Engine
 from services.worker.execution.settings import ExecutionSettings
+from services.worker.jwks import KeySet, fetching
 from services.worker.keeper import Keeper
-from services.worker.lanes import meter_lanes
+from services.worker.lanes import Seen, meter_lanes
 from services.worker.measures import Measures
+from services.worker.receive import receiving
 from services.worker.reports import Reports
 from services.worker.retry import Backoff
 from services.worker.settings import Settings
@@ -37,7 +43,7 @@ from shared.cache.redis.snapshots import RedisSnapshots
 from shared.cache.redis.streams import RedisStreams
 from shared.clock import Clock, SystemClock
 from shared.lifecycle import Check, Runtime, Service, running
-from shared.messaging.contract import Publisher, Source
+from shared.messaging.contract import Handle, Publisher, Source
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import Names
 from shared.models.job import Retention
@@ -68,6 +74,17 @@ class Adapters:
     """Of what is connected."""
 
 
+class Intake(Protocol):
+    """What takes messages and hands them to `Work.handle`."""
+
+    @property
+    def consumers(self) -> Mapping[str, Seen]: ...
+    def running(self) -> AbstractAsyncContextManager[None]: ...
+    def pause(self, queues: Collection[str], /) -> None: ...
+    async def stop(self) -> None: ...
+    async def drain(self, seconds: float, /) -> None: ...
+
+
 @asynccontextmanager
 async def worker(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     async with connected(settings) as adapters, serving(settings, runtime, adapters) as service:
@@ -83,21 +100,46 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
         entries = [loaded.entry for loaded in catalogue.values()]
         reports = Reports(adapters.streams, clock)
         work, keeper = _work(settings, runtime, adapters, engine, reports)
-        queues = taking(settings, catalogue, engine.slots, adapters.source, work.handle, clock)
-        meter = LaneMeter(adapters.lanes, settings.instance, clock, random.random)
-        meter_lanes(meter, queues.consumers, Names(settings.prefix))
-        await announce(entries, adapters.catalogue, clock, random.random)
-        await pausing.look(adapters.controls, queues)
-        pauses = pausing.follow(adapters.controls, queues, clock, every_seconds=settings.controls_seconds)
-        cancels = hear_cancels(settings.instance, adapters.calls, keeper, clock, random.random)
-        async with running(keeper.run(), reports.run(), cancels, pauses, meter.run()), queues.running():
+        async with _intake(settings, runtime, adapters, engine, work.handle) as queues:
+            meter = LaneMeter(adapters.lanes, settings.instance, clock, random.random)
+            meter_lanes(meter, queues.consumers, Names(settings.prefix))
+            await announce(entries, adapters.catalogue, clock, random.random)
+            await pausing.look(adapters.controls, queues)
+            pauses = pausing.follow(adapters.controls, queues, clock, every_seconds=settings.controls_seconds)
+            cancels = hear_cancels(settings.instance, adapters.calls, keeper, clock, random.random)
+            async with running(keeper.run(), reports.run(), cancels, pauses, meter.run()), queues.running():
 
-            async def drain(seconds: float) -> None:
-                await engine.drain(max(0.0, seconds - RELEASE_SECONDS))
-                await engine.close()
-                await queues.drain(RELEASE_SECONDS)
+                async def drain(seconds: float) -> None:
+                    await engine.drain(max(0.0, seconds - RELEASE_SECONDS))
+                    await engine.close()
+                    await queues.drain(RELEASE_SECONDS)
 
-            yield Service({**adapters.checks, "runners": engine.check}, queues.stop, drain)
+                yield Service({**adapters.checks, "runners": engine.check}, queues.stop, drain)
+
+
+@asynccontextmanager
+async def _intake(
+    settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, handle: Handle
+) -> AsyncIterator[Intake]:
+    """What takes messages: pulling them, or being pushed to."""
+    clock = adapters.clock
+    if not settings.push:
+        yield taking(settings, engine.catalogue, engine.slots, adapters.source, handle, clock)
+        return
+    async with aiohttp.ClientSession() as session:
+        keys = KeySet(fetching(session, settings.push_keys_url), clock, random.random)
+        received = receiving(
+            settings,
+            engine.catalogue,
+            engine.slots,
+            keys,
+            handle,
+            clock=clock,
+            draw=random.random,
+            metrics=runtime.metrics,
+        )
+        async with running(keys.run()):
+            yield received
 
 
 def _work(
@@ -141,6 +183,7 @@ async def _engine(settings: Settings, clock: Clock) -> AsyncIterator[Engine]:
         solo_slots=settings.processes,
         output_bytes=settings.max_output_bytes,
         memory_bytes=settings.memory_bytes,
+        longest_seconds=settings.push_job_seconds if settings.push else math.inf,
         instance=settings.instance,
         log_level=settings.log_level,
     )
