@@ -134,14 +134,16 @@ def parsed(body: bytes) -> dict[str, RSAPublicKey]:
     return found
 
 
-def _key(entry: Mapping[str, Any]) -> RSAPublicKey | None:
+def _key(entry: Any) -> RSAPublicKey | None:
+    if not isinstance(entry, dict):
+        return None
     if entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig" or entry.get("alg", "RS256") != "RS256":
         return None
     if not isinstance(entry.get("kid"), str):
         return None
     try:
-        key = RSAAlgorithm.from_jwk(dict(entry))
-    except (InvalidKeyError, PyJWKError, ValueError):
+        key = RSAAlgorithm.from_jwk(entry)
+    except (InvalidKeyError, PyJWKError, TypeError, ValueError):
         return None
     return key if isinstance(key, RSAPublicKey) and key.key_size >= MIN_BITS else None
 

@@ -109,7 +109,7 @@ class Engine:
         if len(task.input) > self._settings.input_bytes:
             return Rejected(f"The input has {len(task.input)} bytes; at most {self._settings.input_bytes} are taken")
         if task.timeout_seconds > (longest := self._settings.longest_seconds):
-            return Rejected(f"An attempt may take {task.timeout_seconds:g} s; at most {longest:g} can be run by push")
+            return Rejected(f"An attempt may take {task.timeout_seconds:g} s; at most {longest:g} s by push")
         if self._leaving:
             return Interrupted("the worker is leaving")
         ticket = Ticket(task, on_report, asyncio.get_running_loop().create_future())
