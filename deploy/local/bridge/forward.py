@@ -1,6 +1,7 @@
 """One message, from the emulator to a worker: wrapped as Pub/Sub wraps it, signed, posted, settled by the answer."""
 
 import base64
+import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Forwarder:
             "Content-Type": "application/json",
             "User-Agent": "CloudPubSub-Google",
         }
-        body = wrapped(delivery, self._project)
+        body = io.BytesIO(wrapped(delivery, self._project))
         async with self._session.post(address.url, data=body, headers=headers, allow_redirects=False) as answer:
             if answer.status in TAKEN:
                 return Acknowledge()
