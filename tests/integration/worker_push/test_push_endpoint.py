@@ -297,6 +297,19 @@ async def test_a_worker_that_leaves_turns_away_at_once_and_lets_what_runs_finish
     assert b.released == []
 
 
+async def test_a_worker_that_leaves_does_not_even_wait_for_the_body(b: Bench) -> None:
+    await b.receiving.stop()
+    ends = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{"
+        await ends.wait()
+
+    async with asyncio.timeout(push.BODY_SECONDS / 2):
+        assert await b.status(data=pieces()) == 503
+    ends.set()
+
+
 async def test_what_does_not_finish_in_time_is_given_back(b: Bench) -> None:
     running = await b.held(2)
     await b.receiving.stop()
