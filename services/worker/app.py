@@ -12,8 +12,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import aiohttp
-
 from services.worker import pausing
 from services.worker.announce import announce
 from services.worker.cancellation import hear_cancels
@@ -100,46 +98,30 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
         entries = [loaded.entry for loaded in catalogue.values()]
         reports = Reports(adapters.streams, clock)
         work, keeper = _work(settings, runtime, adapters, engine, reports)
-        async with _intake(settings, runtime, adapters, engine, work.handle) as queues:
-            meter = LaneMeter(adapters.lanes, settings.instance, clock, random.random)
-            meter_lanes(meter, queues.consumers, Names(settings.prefix))
-            await announce(entries, adapters.catalogue, clock, random.random)
-            await pausing.look(adapters.controls, queues)
-            pauses = pausing.follow(adapters.controls, queues, clock, every_seconds=settings.controls_seconds)
-            cancels = hear_cancels(settings.instance, adapters.calls, keeper, clock, random.random)
-            async with running(keeper.run(), reports.run(), cancels, pauses, meter.run()), queues.running():
+        queues = _intake(settings, runtime, adapters, engine, work.handle)
+        meter = LaneMeter(adapters.lanes, settings.instance, clock, random.random)
+        meter_lanes(meter, queues.consumers, Names(settings.prefix))
+        await announce(entries, adapters.catalogue, clock, random.random)
+        await pausing.look(adapters.controls, queues)
+        pauses = pausing.follow(adapters.controls, queues, clock, every_seconds=settings.controls_seconds)
+        cancels = hear_cancels(settings.instance, adapters.calls, keeper, clock, random.random)
+        async with running(keeper.run(), reports.run(), cancels, pauses, meter.run()), queues.running():
 
-                async def drain(seconds: float) -> None:
-                    await engine.drain(max(0.0, seconds - RELEASE_SECONDS))
-                    await engine.close()
-                    await queues.drain(RELEASE_SECONDS)
+            async def drain(seconds: float) -> None:
+                await engine.drain(max(0.0, seconds - RELEASE_SECONDS))
+                await engine.close()
+                await queues.drain(RELEASE_SECONDS)
 
-                yield Service({**adapters.checks, "runners": engine.check}, queues.stop, drain)
+            yield Service({**adapters.checks, "runners": engine.check}, queues.stop, drain)
 
 
-@asynccontextmanager
-async def _intake(
-    settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, handle: Handle
-) -> AsyncIterator[Intake]:
-    """What takes messages: pulling them, or being pushed to."""
-    clock = adapters.clock
+def _intake(settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, handle: Handle) -> Intake:
+    """Pulling, or being pushed to."""
+    catalogue, slots, clock = engine.catalogue, engine.slots, adapters.clock
     if not settings.push:
-        yield taking(settings, engine.catalogue, engine.slots, adapters.source, handle, clock)
-        return
-    async with aiohttp.ClientSession() as session:
-        keys = KeySet(fetching(session, settings.push_keys_url), clock, random.random)
-        received = receiving(
-            settings,
-            engine.catalogue,
-            engine.slots,
-            keys,
-            handle,
-            clock=clock,
-            draw=random.random,
-            metrics=runtime.metrics,
-        )
-        async with running(keys.run()):
-            yield received
+        return taking(settings, catalogue, slots, adapters.source, handle, clock)
+    keys = KeySet(fetching(settings.push_keys_url), clock, random.random)
+    return receiving(settings, catalogue, slots, keys, handle, clock=clock, draw=random.random, metrics=runtime.metrics)
 
 
 def _work(

@@ -148,12 +148,16 @@ def _key(entry: Any) -> RSAPublicKey | None:
     return key if isinstance(key, RSAPublicKey) and key.key_size >= MIN_BITS else None
 
 
-def fetching(session: aiohttp.ClientSession, url: str) -> Fetch:
-    """Fetches from `url`, following no redirect, within FETCH_SECONDS and MAX_BYTES."""
+def fetching(url: str) -> Fetch:
+    """Fetches from `url`, following no redirect, within FETCH_SECONDS and MAX_BYTES; so seldom that nothing is kept."""
 
     async def fetch() -> Fetched:
         try:
-            async with asyncio.timeout(FETCH_SECONDS), session.get(url, allow_redirects=False) as answer:
+            async with (
+                asyncio.timeout(FETCH_SECONDS),
+                aiohttp.ClientSession() as session,
+                session.get(url, allow_redirects=False) as answer,
+            ):
                 if answer.status != 200:
                     raise KeysUnavailable(f"the issuer answered {answer.status}")
                 body = await _bounded(answer)

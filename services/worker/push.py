@@ -20,9 +20,9 @@ import asyncio
 import itertools
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -31,6 +31,7 @@ from services.worker.oidc import Flaw, Verifier
 from services.worker.push_lanes import PushedLane, PushedQueue, limits
 from services.worker.wrapped import MAX_BODY_BYTES, NotWrapped, delivery_of
 from shared.clock import Clock
+from shared.lifecycle import running
 from shared.messaging.contract import Acknowledge, Delivery, Handle, Redeliver, Verdict
 from shared.messaging.judge import Fault, judged
 from shared.messaging.push import PATH
@@ -60,6 +61,7 @@ class Receiving:
 
     handle: what is done with each message; the same as for pulled ones.
     address: host and port to listen at; several processes may share them.
+    beside: runs for as long: what keeps the keys that the verifier needs.
     draw: uniform in 0…1, for when faults come again.
     """
 
@@ -70,6 +72,7 @@ class Receiving:
         handle: Handle,
         *,
         address: tuple[str, int],
+        beside: Callable[[], Coroutine[Any, Any, None]],
         clock: Clock,
         draw: Callable[[], float],
         metrics: Metrics,
@@ -78,6 +81,7 @@ class Receiving:
         self._verifier = verifier
         self._handle = handle
         self._address = address
+        self._beside = beside
         self._clock = clock
         self._draw = draw
         self._pushes = metrics.counter(PUSHES)
@@ -106,13 +110,14 @@ class Receiving:
             keepalive_timeout=KEEPALIVE_SECONDS,
             shutdown_timeout=CLOSE_SECONDS,
         )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, *self._address, reuse_port=True).start()
-            yield
-        finally:
-            await self._cancelled()
-            await runner.cleanup()
+        async with running(self._beside()):
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, *self._address, reuse_port=True).start()
+                yield
+            finally:
+                await self._cancelled()
+                await runner.cleanup()
 
     def pause(self, queues: Collection[str]) -> None:
         """Turn away what is pushed from `queues`, and from no others. What was taken goes on.

@@ -51,6 +51,7 @@ def receiving(
         Verifier(expected, keys, clock),
         handle,
         address=(settings.push_host, settings.push_port),
+        beside=keys.run,
         clock=clock,
         draw=draw,
         metrics=metrics,

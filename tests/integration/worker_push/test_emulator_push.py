@@ -22,7 +22,6 @@ from services.worker.oidc import Expected, Verifier
 from services.worker.push import Receiving
 from services.worker.push_lanes import pushed_queue
 from shared.clock import SystemClock
-from shared.lifecycle import running
 from shared.messaging.contract import Acknowledge, Delivery, Message, Redeliver, Verdict
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubPushSwitch
 from shared.messaging.push import Pulled, PushPlan
@@ -103,7 +102,7 @@ async def b(backends: Backends) -> AsyncIterator[Bench]:
             served(web.get("/keys", issuer.keys)) as issuing,
             served(web.post("/push/{queue}/{lane}", proxy.passed_on)) as address,
         ):
-            keys = KeySet(fetching(session, f"{issuing}/keys"), clock, lambda: 0.5)
+            keys = KeySet(fetching(f"{issuing}/keys"), clock, lambda: 0.5)
             expected = Expected(AUDIENCE, ("https://issuer.example",), (EMAIL,))
             plan = PushPlan(address, EMAIL, AUDIENCE)
             made: list[Bench] = []
@@ -116,13 +115,14 @@ async def b(backends: Backends) -> AsyncIterator[Bench]:
                 Verifier(expected, keys, clock),
                 handle,
                 address=(LOOPBACK, worker_port),
+                beside=keys.run,
                 clock=clock,
                 draw=lambda: 0.5,
                 metrics=Metrics(),
             )
             made.append(Bench(proxy, names, publisher, PubSubPushSwitch(broker), plan, receiving))
             wanted = without_backoff(topology(names, ["images"], push=plan))
-            async with running(keys.run()), receiving.running():
+            async with receiving.running():
                 await apply(wanted, project=PROJECT, emulator=backends.pubsub.address)
                 yield made[0]
                 for lane in Lane:  # or the emulator goes on pushing at a closed port

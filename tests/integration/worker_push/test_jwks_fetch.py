@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -29,8 +28,7 @@ class Server:
         return self.answer
 
     async def fetched(self) -> Fetched:
-        async with aiohttp.ClientSession() as session:
-            return await fetching(session, self.url)()
+        return await fetching(self.url)()
 
 
 @pytest_asyncio.fixture

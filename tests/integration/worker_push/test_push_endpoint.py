@@ -45,11 +45,13 @@ class Bench:
         self.holds = False
         self.gate = asyncio.Event()
         self.released: list[str] = []
+        keys = KeySet(self.issuer.fetch, self.clock, lambda: 0.5)
         self.receiving = Receiving(
             {"images": self.queue},
-            Verifier(EXPECTED, KeySet(self.issuer.fetch, self.clock, lambda: 0.5), self.clock),
+            Verifier(EXPECTED, keys, self.clock),
             self.handle,
             address=(LOOPBACK, self.port),
+            beside=keys.run,
             clock=self.clock,
             draw=lambda: 0.5,
             metrics=self.metrics,
@@ -161,11 +163,13 @@ async def test_who_may_not_push_runs_nothing(b: Bench, header: str | None, statu
     assert b.handled == []
 
 
-async def test_without_keys_nobody_is_believed(b: Bench) -> None:
+async def test_without_keys_nobody_is_believed(session: aiohttp.ClientSession) -> None:
+    b = Bench(session)
     b.issuer.down = True
-    status, headers = await b.post()
-    assert (status, "Retry-After" in headers) == (503, True)
-    assert b.handled == []
+    async with b.receiving.running():
+        status, headers = await b.post()
+        assert (status, "Retry-After" in headers) == (503, True)
+        assert b.handled == []
 
 
 async def test_other_lanes_and_other_ways_of_asking_find_nothing(b: Bench) -> None:
@@ -244,24 +248,19 @@ def test_a_capacity_is_shared_out_by_weight(capacity: int, parts: tuple[int, int
     assert (shared[Lane.INTERACTIVE], shared[Lane.BULK]) == parts
 
 
-async def test_requests_that_are_only_open_are_bounded_too(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_that_are_only_open_are_bounded_too(session: aiohttp.ClientSession) -> None:
     """The issuer hangs: nobody can be verified, and not everybody may wait for that."""
-    hangs = asyncio.Event()
-    fetch = b.issuer.fetch
-
-    async def hanging() -> Any:
-        await hangs.wait()
-        return await fetch()
-
-    monkeypatch.setattr(b.receiving._verifier._keys, "_fetch", hanging)
+    b = Bench(session)
+    b.issuer.holds = asyncio.Event()
     bound = 5 + OPEN_BEYOND_LIMITS
-    waiting = [asyncio.create_task(b.status(headers={"Authorization": b.issuer.header()})) for _ in range(bound)]
-    async with asyncio.timeout(PATIENT):
-        while b.receiving._open < bound:
-            await asyncio.sleep(0)
-    assert await b.status() == 429
-    hangs.set()
-    assert set(await asyncio.gather(*waiting)) <= {204, 429}
+    async with b.receiving.running():
+        waiting = [asyncio.create_task(b.status()) for _ in range(bound)]
+        async with asyncio.timeout(PATIENT):
+            while b.receiving._open < bound:
+                await asyncio.sleep(0)
+        assert await b.status() == 429
+        b.issuer.holds.set()
+        assert set(await asyncio.gather(*waiting)) <= {204, 429}
 
 
 async def test_a_sender_that_leaves_does_not_end_what_was_begun(b: Bench) -> None:

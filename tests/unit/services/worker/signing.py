@@ -1,5 +1,6 @@
 """An issuer of tokens for tests: what it says can be bent, one thing at a time."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,17 +41,20 @@ ONE, TWO = Key.new("one"), Key.new("two")
 
 @dataclass(slots=True)
 class Issuer:
-    """keys: what it publishes. fresh_seconds: for how long it says so. down: it does not answer."""
+    """keys: what it publishes. fresh_seconds: for how long it says so. down: it does not answer. holds: not yet."""
 
     clock: Clock
     keys: list[Key] = field(default_factory=lambda: [ONE])
     fresh_seconds: float = 3_600
     down: bool = False
+    holds: asyncio.Event | None = None
     asked: int = 0
 
     async def fetch(self) -> Fetched:
         """A `Fetch`."""
         self.asked += 1
+        if self.holds is not None:
+            await self.holds.wait()
         if self.down:
             raise KeysUnavailable("down")
         return Fetched(orjson.dumps({"keys": [key.public() for key in self.keys]}), self.fresh_seconds)
