@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.system import Options, System
-from tests.acceptance.client import ApiClient
+from tests.acceptance.client import Answer, ApiClient, Json
 from tests.acceptance.conftest import ACME
-from tests.acceptance.lives import until_running
+from tests.acceptance.lives import polled, until_running
 
 DRAIN_SECONDS = 10.0
 TINY = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -112,3 +112,21 @@ async def test_whoever_is_not_the_issuer_runs_nothing(api: ApiClient, pushed: Sy
         async with api.session.post(url, json={"message": {}}, headers=headers) as answer:
             assert answer.status == 401
             assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_operators_see_what_is_in_flight_of_a_queue_that_is_pushed(api: ApiClient) -> None:
+    """What waits nobody here knows: the broker holds it back as it sees fit."""
+    ids = [(await api.submit("debug.sleep", {"seconds": 5})).json["id"] for _ in range(3)]
+    await asyncio.gather(*(until_running(api, id) for id in ids))
+    found = await polled(
+        lambda: api.request("GET", "/v1/queues"), lambda answer: _interactive(answer)["in_flight"] == 3
+    )
+    assert _interactive(found)["workers"] >= 2
+    assert _interactive(found)["backlog"] is None
+    await asyncio.gather(*(api.over(id) for id in ids))
+
+
+def _interactive(answer: Answer) -> Json:
+    [queue] = [queue for queue in answer.json["data"] if queue["name"] == "default"]
+    [lane] = [lane for lane in queue["lanes"] if lane["lane"] == "interactive"]
+    return dict(lane)
