@@ -14,7 +14,7 @@ from sluice import Handlers, JobContext
 
 handlers = Handlers()
 
-LONGEST_SLEEP = 600
+LONGEST_SLEEP = 500
 LOOK_UP_EVERY = 1.0
 """Seconds between looks at whether the sleeper is still wanted."""
 

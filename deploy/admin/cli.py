@@ -12,11 +12,12 @@ from typing import Any
 import click
 
 from deploy.admin.key_commands import keys
-from deploy.admin.queues import queues_of
+from deploy.admin.queues import paused, queues_of
 from deploy.admin.settings import Settings
-from deploy.admin.topology import apply, without_backoff
+from deploy.admin.topology import apply, pulled, without_backoff
 from shared.config import load
 from shared.errors import ConfigError, SluiceError
+from shared.messaging.push import PushPlan, push_plan
 from shared.messaging.topics import Names, Topology, topology
 
 EXIT_FAILED, EXIT_CONFIG = 1, 78
@@ -34,11 +35,15 @@ def topology_group() -> None:
     """Topics and subscriptions."""
 
 
+_PULL = click.option("--pull", is_flag=True, help="Push nothing any more; without it, what is pushed stays so.")
+
+
 @topology_group.command("apply")
+@_PULL
 @click.pass_obj
-def topology_apply(settings: Settings) -> None:
+def topology_apply(settings: Settings, *, pull: bool) -> None:
     """Create what is missing and mend what differs. Deletes nothing; harmless twice."""
-    wanted = _wanted(settings)
+    wanted = _wanted(settings, pull=pull)
     changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None))
     for change in changes:
         click.echo(change)
@@ -46,20 +51,32 @@ def topology_apply(settings: Settings) -> None:
 
 
 @topology_group.command("diff")
+@_PULL
 @click.pass_obj
-def topology_diff(settings: Settings) -> None:
+def topology_diff(settings: Settings, *, pull: bool) -> None:
     """Show what `apply` would change."""
-    wanted = _wanted(settings)
+    wanted = _wanted(settings, pull=pull)
     changes = _run(apply(wanted, project=settings.project, emulator=settings.pubsub_emulator or None, dry_run=True))
     for change in changes:
         click.echo(change)
     sys.exit(EXIT_FAILED if changes else 0)
 
 
-def _wanted(settings: Settings) -> Topology:
+def _wanted(settings: Settings, *, pull: bool) -> Topology:
     queues = set(settings.queues) or queues_of(settings.handlers)
-    declared = topology(Names(settings.prefix), queues)
+    names, plan = Names(settings.prefix), None if pull else _plan(settings)
+    declared = topology(names, queues, push=plan, paused=_run(paused(settings)) if plan else ())
+    declared = pulled(declared) if pull else declared
     return without_backoff(declared) if settings.pubsub_emulator else declared
+
+
+def _plan(settings: Settings) -> PushPlan | None:
+    return push_plan(
+        address=settings.push_endpoint,
+        service_account=settings.push_email,
+        audience=settings.push_audience,
+        queues=settings.push_queues,
+    )
 
 
 cli.add_command(keys)

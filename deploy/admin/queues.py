@@ -1,9 +1,11 @@
-"""Which queues must exist: those that the configured handlers are on."""
+"""Which queues must exist: those that the configured handlers are on. And which of them operators have paused."""
 
 import importlib
 from collections.abc import Iterable
 
+from deploy.admin.settings import Settings
 from shared.errors import ConfigError
+from shared.storage.firestore import FirestoreDatabase, FirestoreQueueControls
 from sluice import Handlers
 
 
@@ -21,3 +23,10 @@ def _handlers(path: str) -> Handlers:
     if not isinstance(found, Handlers):
         raise ConfigError(f"SLUICE_HANDLERS: {path} is not a Handlers")
     return found
+
+
+async def paused(settings: Settings) -> frozenset[str]:
+    """The queues that operators have paused. Raises StoreUnavailable."""
+    async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database:
+        said = await FirestoreQueueControls(database).all()
+    return frozenset(control.name for control in said if control.paused)

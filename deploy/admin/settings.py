@@ -13,4 +13,11 @@ class Settings:
     firestore_emulator: str = setting("", env="FIRESTORE_EMULATOR_HOST", why="host:port; empty for the real service")
     queues: tuple[str, ...] = setting((), why="the queues that must exist; empty takes those of the handlers")
     handlers: tuple[str, ...] = setting((), why="`package.module:name` of each Handlers, to know their queues")
+    push_endpoint: str = setting(
+        "",
+        why="workers' address, {queue} for the queue: https://worker-{queue}-1234.europe-west1.run.app; empty: no push",
+    )
+    push_email: str = setting("", why="service account in whose name Pub/Sub signs its pushes")
+    push_audience: str = setting("", why="for whom it signs, as workers have it; empty takes the address")
+    push_queues: tuple[str, ...] = setting((), why="the queues that are pushed; empty: all")
     dev_keys: Secret = setting(Secret(""), why="development keys as tenant:sk_<id>_<secret>, comma-separated")

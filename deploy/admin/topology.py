@@ -3,10 +3,11 @@
 Behind `sluice-admin topology apply` and `topology diff` (a dry run), which local runs, compose and deployments share.
 Through the administrative clients: this is no hot path.
 
-On the real service two things are out of its reach and belong to the infrastructure code. Dead lettering silently does
+On the real service rights are out of its reach and belong to the infrastructure code. Dead lettering silently does
 not happen until the project's Pub/Sub service agent (`service-<project number>@gcp-sa-pubsub.iam.gserviceaccount.com`)
 may publish to each dead-letter topic (`roles/pubsub.publisher`) and subscribe to each subscription that has one
-(`roles/pubsub.subscriber`). And push endpoints are left as they are.
+(`roles/pubsub.subscriber`). And who applies push must be allowed to act as the account that signs
+(`roles/iam.serviceAccountUser`).
 """
 
 import asyncio
@@ -25,6 +26,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOT
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
 from shared.errors import BrokerUnavailable, ConfigError
+from shared.messaging.pubsub.switch import push_config
+from shared.messaging.push import Pulled, PushTarget
 from shared.messaging.topics import Subscription, Topology
 
 T = TypeVar("T")
@@ -128,6 +131,8 @@ def _faults(wanted: Subscription, topics: set[str]) -> Iterable[str]:
         yield "the backoff is not within 0 to 600 s"
     if not 5 <= wanted.max_delivery_attempts <= 100:
         yield "the delivery attempts are not 5 to 100"
+    if isinstance(wanted.push, PushTarget) and not wanted.push.endpoint.startswith(("https://", "http://")):
+        yield "the push endpoint is no address"
     if not 600 <= wanted.retention_seconds <= 7 * 86_400:
         yield "the retention is not 10 min to 7 d"
 
@@ -185,7 +190,7 @@ async def _apply_subscription(admin: _Admin, wanted: Subscription) -> Change | N
 async def _correct(admin: _Admin, wanted: Subscription, found: Any, request: Any) -> Change | None:
     if found.topic != request.topic:
         return Misplaced(wanted.name, found.topic)
-    differing = _differing(found, request)
+    differing = _differing(found, request, wanted.push)
     if not differing:
         return None
     if not admin.dry_run:
@@ -194,8 +199,9 @@ async def _correct(admin: _Admin, wanted: Subscription, found: Any, request: Any
     return Updated(wanted.name, tuple(differing))
 
 
+_ACK_DEADLINE, _PUSH_CONFIG = "ack_deadline_seconds", "push_config"
 _POLICIES: Final = (
-    "ack_deadline_seconds",
+    _ACK_DEADLINE,
     "message_retention_duration",
     "retry_policy",
     "dead_letter_policy",
@@ -203,10 +209,18 @@ _POLICIES: Final = (
 )
 
 
-def _differing(found: Any, wanted: Any) -> list[str]:
+def _differing(found: Any, wanted: Any, push: PushTarget | Pulled | None) -> list[str]:
     """Policies in which the two differ, by field name."""
     one, other = type(found).pb(found), type(wanted).pb(wanted)
-    return [policy for policy in _POLICIES if getattr(one, policy) != getattr(other, policy)]
+    differing = [policy for policy in _POLICIES if getattr(one, policy) != getattr(other, policy)]
+    if push is None:  # as it is; and what is pushed keeps the ack deadline that goes with it
+        return [policy for policy in differing if policy != _ACK_DEADLINE or not one.push_config.push_endpoint]
+    return differing if _pushes(one.push_config) == _pushes(other.push_config) else [*differing, _PUSH_CONFIG]
+
+
+def _pushes(config: Any) -> tuple[str, str, str]:
+    """What we say of a push configuration; the service adds attributes of its own."""
+    return config.push_endpoint, config.oidc_token.service_account_email, config.oidc_token.audience
 
 
 def without_backoff(wanted: Topology) -> Topology:
@@ -218,6 +232,11 @@ def without_backoff(wanted: Topology) -> Topology:
     """
     at_once = (replace(each, minimum_backoff_seconds=0, maximum_backoff_seconds=0) for each in wanted.subscriptions)
     return replace(wanted, subscriptions=tuple(at_once))
+
+
+def pulled(wanted: Topology) -> Topology:
+    """The same, nothing of it pushed."""
+    return replace(wanted, subscriptions=tuple(replace(each, push=Pulled()) for each in wanted.subscriptions))
 
 
 def _retry_policy(wanted: Subscription) -> Any:
@@ -240,6 +259,7 @@ def _subscription(admin: _Admin, wanted: Subscription) -> Any:
         name=admin.subscription(wanted.name),
         topic=admin.topic(wanted.topic),
         ack_deadline_seconds=wanted.ack_deadline_seconds,
+        push_config=push_config(wanted.push or Pulled()),
         message_retention_duration=Duration(seconds=wanted.retention_seconds),
         retry_policy=_retry_policy(wanted),
         dead_letter_policy=dead_letters,

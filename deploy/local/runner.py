@@ -63,6 +63,7 @@ def _options(settings: RunSettings, environ: Mapping[str, str], logs: Path) -> O
         processes={"gateway": settings.gateway_processes, "worker": settings.worker_processes},
         keys=settings.keys,
         given=Given.read(environ),
+        push=settings.push,
     )
 
 

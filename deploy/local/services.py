@@ -27,3 +27,5 @@ SERVICES: Final = (
     ServiceSpec("scheduler", "services.scheduler"),
     ServiceSpec("worker", "services.worker"),
 )
+PUSHING: Final = (*SERVICES, ServiceSpec("bridge", "deploy.local.bridge", needs=("worker",)))
+"""The same with what pushes to the workers, which outlives them, so that it hears what they turn away."""

@@ -84,6 +84,7 @@ class RunSettings:
     port: int = setting(8080, why="port of the gateway")
     dev_keys: tuple[str, ...] = setting((), why="tenant:sk_<id>_<secret>, exactly these; else one is generated")
     handlers: tuple[str, ...] = setting((), why="module:attribute of your handlers, added to the examples")
+    push: bool = setting(False, why="push messages to the workers, through a bridge, instead of letting them pull")
     gateway_processes: int = setting(1, why="they share the port")
     worker_processes: int = setting(1, why="each runs jobs side by side already; more use more cores")
 

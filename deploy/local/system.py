@@ -29,7 +29,8 @@ from deploy.local.logs import keep_bounded
 from deploy.local.ports import LOOPBACK, choose_port, claim_gateway_port
 from deploy.local.probes import answers_http
 from deploy.local.process import ChildProcess, Command, run_to_end
-from deploy.local.services import SERVICES, ServiceSpec
+from deploy.local.pushed import NOT_PUSHED, Pushed
+from deploy.local.services import PUSHING, SERVICES, ServiceSpec
 from deploy.local.settings import EXAMPLE_HANDLERS, DevKey
 from deploy.local.steps import Report, running, together, unheard
 
@@ -48,6 +49,7 @@ class Options:
     keys: API keys to seed; none means that one is generated.
     project, prefix: keep systems apart that share backends.
     given: backends that somebody else runs.
+    push: the workers are pushed to, through the bridge, instead of pulling.
     environ: added to the environment of every service, such as shorter leases for a test.
     """
 
@@ -59,6 +61,7 @@ class Options:
     project: str = "sluice-local"
     prefix: str = "sluice"
     given: Given = NOTHING_GIVEN
+    push: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,7 +69,7 @@ class System:
     """An async context manager. On leaving, every process has ended, in order: gateways first, backends last."""
 
     def __init__(
-        self, options: Options, report: Report = unheard, services: tuple[ServiceSpec, ...] = SERVICES
+        self, options: Options, report: Report = unheard, services: tuple[ServiceSpec, ...] | None = None
     ) -> None:
         self.options = options
         self.keys = options.keys or (DevKey.generate(),)
@@ -78,7 +81,8 @@ class System:
         self._id_key = secrets.token_hex(32)
         self._guard = Guard()
         self._report = report
-        self._specs = services
+        self._specs = services or (PUSHING if options.push else SERVICES)
+        self.pushed = Pushed.choose() if options.push else None
         self._stack = AsyncExitStack()
 
     @property
@@ -143,6 +147,7 @@ class System:
             "SLUICE_HANDLERS": ",".join(self.options.handlers),
             "SLUICE_HOST": LOOPBACK,
             "SLUICE_PORT": str(self.port),
+            **(self.pushed.environ() if self.pushed else NOT_PUSHED),
             **self.options.environ,
         }
 

@@ -1,22 +1,25 @@
 """The scheduler's composition root: the only place here that names Pub/Sub, Firestore and Redis."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
+from services.scheduler.push_pauses import PushPauses
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
 from shared.cache.lane_meter import LaneMeter
 from shared.cache.redis.address import Address
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.lanes import RedisLanes
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.lifecycle import Runtime, Service, running
 from shared.messaging.counting import CountingPublisher
-from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
+from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubPushSwitch
+from shared.messaging.push import push_plan
 from shared.messaging.topics import Names
 from shared.storage.contract import TIMER_SHARDS
-from shared.storage.firestore import FirestoreDatabase, FirestoreTimers
+from shared.storage.firestore import FirestoreDatabase, FirestoreQueueControls, FirestoreTimers
 
 CLOSE_SECONDS = 1.0
 
@@ -39,9 +42,27 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
             chance=random.random,
         )
         try:
-            async with running(meter.run(), *(releaser.follow(shard) for shard in range(TIMER_SHARDS))):
+            pauses = _pauses(settings, database, broker, clock)
+            async with running(meter.run(), *pauses, *(releaser.follow(shard) for shard in range(TIMER_SHARDS))):
                 checks = {"broker": broker.until_ready, "store": database.ping}
                 yield Service(checks, stop_taking=releaser.stop, drain=releaser.finish)
         finally:
             await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
             await broker.aclose()
+
+
+def _pauses(
+    settings: Settings, database: FirestoreDatabase, broker: PubSubChannel, clock: Clock
+) -> list[Coroutine[Any, Any, None]]:
+    """What follows the pauses of queues that are pushed; nothing where none is. Raises ConfigError."""
+    plan = push_plan(
+        address=settings.push_endpoint,
+        service_account=settings.push_email,
+        audience=settings.push_audience,
+        queues=settings.push_queues,
+    )
+    if plan is None:
+        return []
+    controls, switch = FirestoreQueueControls(database), PubSubPushSwitch(broker)
+    pauses = PushPauses(controls, switch, plan, Names(settings.prefix), clock)
+    return [pauses.follow(every_seconds=settings.controls_seconds)]

@@ -3,12 +3,14 @@
 In two steps: `connected` makes the adapters, `serving` builds the worker on them. `worker` is both.
 """
 
+import math
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from services.worker import pausing
 from services.worker.announce import announce
@@ -17,9 +19,11 @@ from services.worker.claim import Claimant, Claims
 from services.worker.consume import taking
 from services.worker.execution.engine import Engine
 from services.worker.execution.settings import ExecutionSettings
+from services.worker.jwks import KeySet, fetching
 from services.worker.keeper import Keeper
-from services.worker.lanes import meter_lanes
+from services.worker.lanes import Seen, meter_lanes
 from services.worker.measures import Measures
+from services.worker.receive import receiving
 from services.worker.reports import Reports
 from services.worker.retry import Backoff
 from services.worker.settings import Settings
@@ -37,7 +41,7 @@ from shared.cache.redis.snapshots import RedisSnapshots
 from shared.cache.redis.streams import RedisStreams
 from shared.clock import Clock, SystemClock
 from shared.lifecycle import Check, Runtime, Service, running
-from shared.messaging.contract import Publisher, Source
+from shared.messaging.contract import Handle, Publisher, Source
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import Names
 from shared.models.job import Retention
@@ -68,6 +72,17 @@ class Adapters:
     """Of what is connected."""
 
 
+class Intake(Protocol):
+    """What takes messages and hands them to `Work.handle`."""
+
+    @property
+    def consumers(self) -> Mapping[str, Seen]: ...
+    def running(self) -> AbstractAsyncContextManager[None]: ...
+    def pause(self, queues: Collection[str], /) -> None: ...
+    async def stop(self) -> None: ...
+    async def drain(self, seconds: float, /) -> None: ...
+
+
 @asynccontextmanager
 async def worker(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     async with connected(settings) as adapters, serving(settings, runtime, adapters) as service:
@@ -83,7 +98,7 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
         entries = [loaded.entry for loaded in catalogue.values()]
         reports = Reports(adapters.streams, clock)
         work, keeper = _work(settings, runtime, adapters, engine, reports)
-        queues = taking(settings, catalogue, engine.slots, adapters.source, work.handle, clock)
+        queues = _intake(settings, runtime, adapters, engine, work.handle)
         meter = LaneMeter(adapters.lanes, settings.instance, clock, random.random)
         meter_lanes(meter, queues.consumers, Names(settings.prefix))
         await announce(entries, adapters.catalogue, clock, random.random)
@@ -98,6 +113,15 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
                 await queues.drain(RELEASE_SECONDS)
 
             yield Service({**adapters.checks, "runners": engine.check}, queues.stop, drain)
+
+
+def _intake(settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, handle: Handle) -> Intake:
+    """Pulling, or being pushed to."""
+    catalogue, slots, clock = engine.catalogue, engine.slots, adapters.clock
+    if not settings.push:
+        return taking(settings, catalogue, slots, adapters.source, handle, clock)
+    keys = KeySet(fetching(settings.push_keys_url), clock, random.random)
+    return receiving(settings, catalogue, slots, keys, handle, clock=clock, draw=random.random, metrics=runtime.metrics)
 
 
 def _work(
@@ -141,6 +165,7 @@ async def _engine(settings: Settings, clock: Clock) -> AsyncIterator[Engine]:
         solo_slots=settings.processes,
         output_bytes=settings.max_output_bytes,
         memory_bytes=settings.memory_bytes,
+        longest_seconds=settings.push_job_seconds if settings.push else math.inf,
         instance=settings.instance,
         log_level=settings.log_level,
     )

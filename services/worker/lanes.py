@@ -1,15 +1,24 @@
 """What this worker's consumers see of their lanes, for the meter that tells it to operators' routes."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from shared.cache.lane_meter import LaneMeter
 from shared.cache.lanes import Hold, Totals
-from shared.messaging.consumer import Consumer
+from shared.messaging.consumer import Counters
 from shared.messaging.topics import WORKER, Names
 from shared.models.job import Lane
 
 
-def meter_lanes(meter: LaneMeter, consumers: Mapping[str, Consumer], names: Names) -> None:
+class Seen(Protocol):
+    """What is seen of a queue's subscriptions, whether its messages are pulled or pushed."""
+
+    @property
+    def counters(self) -> Mapping[str, Counters]: ...
+    def oldest_at(self, subscription: str, /) -> int | None: ...
+
+
+def meter_lanes(meter: LaneMeter, consumers: Mapping[str, Seen], names: Names) -> None:
     """Have `meter` tell of both lanes of each queue."""
     for queue, consumer in consumers.items():
         for lane in Lane:
@@ -18,9 +27,12 @@ def meter_lanes(meter: LaneMeter, consumers: Mapping[str, Consumer], names: Name
 
 
 class _Lane:
-    """One subscription of a consumer. It is empty when pulls since the last look have come back without anything."""
+    """One subscription of a consumer. It is empty when pulls since the last look have come back without anything.
 
-    def __init__(self, consumer: Consumer, subscription: str) -> None:
+    Of what is pushed nobody here can know that: what waits may only be held back.
+    """
+
+    def __init__(self, consumer: Seen, subscription: str) -> None:
         self._consumer = consumer
         self._subscription = subscription
         self._idle_pulls = 0

@@ -4,8 +4,9 @@ A store that does not answer changes nothing: what was said last holds.
 """
 
 import logging
+from collections.abc import Collection
+from typing import Protocol
 
-from services.worker.consume import Taking
 from shared.clock import Clock
 from shared.errors import Overloaded, Unavailable
 from shared.storage.contract import QueueControls
@@ -13,7 +14,13 @@ from shared.storage.contract import QueueControls
 _log = logging.getLogger("sluice.worker")
 
 
-async def look(controls: QueueControls, taking: Taking) -> None:
+class Pausable(Protocol):
+    """What takes messages, by pull or by push."""
+
+    def pause(self, queues: Collection[str], /) -> None: ...
+
+
+async def look(controls: QueueControls, taking: Pausable) -> None:
     """Do as operators have said."""
     try:
         said = await controls.all()
@@ -23,7 +30,7 @@ async def look(controls: QueueControls, taking: Taking) -> None:
     taking.pause([control.name for control in said if control.paused])
 
 
-async def follow(controls: QueueControls, taking: Taking, clock: Clock, *, every_seconds: float) -> None:
+async def follow(controls: QueueControls, taking: Pausable, clock: Clock, *, every_seconds: float) -> None:
     """Look again and again, until cancelled."""
     while True:
         await clock.sleep(every_seconds)

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from shared.messaging.push import Pulled, PushTarget
+
 MAX_MESSAGE_BYTES = 9_000_000
 """Body and attributes. Pub/Sub takes requests of 10 MB; the emulator hangs for a minute on 12 MiB. We refuse before."""
 MAX_ATTRIBUTES = 100
@@ -82,4 +84,12 @@ class Source(Protocol):
 
         Later calls win over earlier ones. Raises BrokerUnavailable when it did not happen for some of them.
         """
+        ...
+
+
+class PushSwitch(Protocol):
+    """Says where a subscription's messages go. Used by the scheduler, which so pauses queues that are pushed."""
+
+    async def point(self, subscription: str, target: PushTarget | Pulled) -> None:
+        """Push to `target` from now on, or nowhere. Harmless twice. Raises BrokerUnavailable."""
         ...

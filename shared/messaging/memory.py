@@ -22,6 +22,7 @@ from shared.clock import Clock
 from shared.errors import BrokerUnavailable, MessageRefused, PublishUnknown
 from shared.messaging.contract import MAX_LEASE_SECONDS, Delivery, Message
 from shared.messaging.limits import size_of
+from shared.messaging.push import Pulled, PushTarget
 from shared.messaging.topics import Subscription, Topology
 
 DEAD_LETTER_SOURCE: Final = "CloudPubSubDeadLetterSourceSubscription"
@@ -75,6 +76,7 @@ class MemoryBroker:
         self._ids = itertools.count(1)
         self._topics: dict[str, list[_Queue]] = {}
         self._queues: dict[str, _Queue] = {}
+        self.targets: dict[str, PushTarget | Pulled] = {}
 
     def apply(self, topology: Topology) -> None:
         """Create what is missing."""
@@ -84,6 +86,11 @@ class MemoryBroker:
             if policy.name not in self._queues:
                 self._queues[policy.name] = queue = _Queue(policy)
                 self._topics[policy.topic].append(queue)
+
+    def point(self, subscription: str, target: PushTarget | Pulled) -> None:
+        """Say where a subscription pushes to. Nothing is pushed here; what was said can be read."""
+        self._queue(subscription)
+        self.targets[subscription] = target
 
     def undelivered(self, subscription: str) -> list[Message]:
         """What a subscription has not acknowledged: ready first, then leased."""
@@ -224,3 +231,16 @@ class MemorySource:
         yield
         if self._broker.outage is Outage.MUTE:
             raise BrokerUnavailable("the broker does not answer")
+
+
+class MemoryPushSwitch:
+    """A `contract.PushSwitch`."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    async def point(self, subscription: str, target: PushTarget | Pulled) -> None:
+        await asyncio.sleep(0)
+        if self._broker.outage is not None:
+            raise BrokerUnavailable("the broker cannot be reached")
+        self._broker.point(subscription, target)

@@ -10,9 +10,10 @@
 """
 
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
+from shared.messaging.push import REQUEST_SECONDS, Pulled, PushPlan, PushTarget
 from shared.models.job import Lane
 
 RETENTION_SECONDS = 7 * 24 * 3_600
@@ -31,6 +32,8 @@ class Subscription:
     dead_letter_topic: str | None = None
     max_delivery_attempts: int = 100
     retention_seconds: int = RETENTION_SECONDS
+    push: PushTarget | Pulled | None = None
+    """Where its messages go; None leaves that as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,23 @@ class Names:
 WORKER = "worker"
 
 
-def topology(names: Names, queues: Iterable[str]) -> Topology:
-    """Everything that must exist for `queues`."""
+def topology(
+    names: Names, queues: Iterable[str], *, push: PushPlan | None = None, paused: Collection[str] = ()
+) -> Topology:
+    """Everything that must exist for `queues`.
+
+    push: which of them are pushed, and where to; None leaves all as they are. paused: those that push nowhere for now.
+    """
     topics, subscriptions = [names.events], []
     for queue in sorted(set(queues)):
         for lane in Lane:
             jobs, dead = names.jobs(queue, lane), names.dead(queue, lane)
             topics += [jobs, dead]
-            subscriptions += [_jobs(names, jobs, dead), _dead(names, dead)]
+            jobs_subscription = _jobs(names, jobs, dead)
+            if push is not None and push.covers(queue):
+                target = Pulled() if queue in paused else push.target(queue, lane)
+                jobs_subscription = pushed(jobs_subscription, target)
+            subscriptions += [jobs_subscription, _dead(names, dead)]
     return Topology(tuple(topics), tuple(subscriptions))
 
 
@@ -98,6 +110,11 @@ def _jobs(names: Names, topic: str, dead: str) -> Subscription:
         maximum_backoff_seconds=60,
         dead_letter_topic=dead,
     )
+
+
+def pushed(subscription: Subscription, target: PushTarget | Pulled) -> Subscription:
+    """The same, pushed. A worker has the ack deadline to answer: it cannot ask for more, as one that pulls can."""
+    return replace(subscription, ack_deadline_seconds=REQUEST_SECONDS, push=target)
 
 
 def _dead(names: Names, topic: str) -> Subscription:

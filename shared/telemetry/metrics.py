@@ -56,6 +56,7 @@ JOB_QUEUE_TIME = Metric(
 )
 JOBS_RUNNING = Metric("sluice_jobs_running", "gauge", "Jobs that this worker holds.")
 CLAIMS = Metric("sluice_claims", "counter", "Claims tried, by result.", ("result",))
+PUSHES = Metric("sluice_pushes", "counter", "Messages pushed to this worker, by what was answered.", ("outcome",))
 TIMERS_RELEASED = Metric("sluice_timers_released", "counter", "Timers whose message was published.")
 TIMER_LAG = Metric("sluice_timer_lag", "histogram", "From a timer's due time to its release.", (), "seconds", _LONG)
 

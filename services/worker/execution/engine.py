@@ -108,6 +108,8 @@ class Engine:
             raise ValueError(f"run {task.run_id} is running already")
         if len(task.input) > self._settings.input_bytes:
             return Rejected(f"The input has {len(task.input)} bytes; at most {self._settings.input_bytes} are taken")
+        if task.timeout_seconds > (longest := self._settings.longest_seconds):
+            return Rejected(f"An attempt may take {task.timeout_seconds:g} s; at most {longest:g} s by push")
         if self._leaving:
             return Interrupted("the worker is leaving")
         ticket = Ticket(task, on_report, asyncio.get_running_loop().create_future())

@@ -1,5 +1,6 @@
 """How the engine runs handlers. The worker's own settings fill this in, so nothing here reads the environment."""
 
+import math
 from dataclasses import dataclass
 
 KIB = 1_024
@@ -31,6 +32,8 @@ class ExecutionSettings:
     waiting: int = 1_000
     """Tasks that may wait for a slot of each kind; beyond, `Overloaded`. The worker asks for no more than there are
     slots, so this is met only when many tasks of a killed runner must run alone."""
+    longest_seconds: float = math.inf
+    """Attempts that may take longer are refused: what a push can wait for, where messages are pushed."""
     input_bytes: int = 256 * KIB
     output_bytes: int = 512 * KIB
     memory_bytes: int = 0

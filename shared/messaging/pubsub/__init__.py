@@ -11,5 +11,6 @@ Named by composition roots only.
 from shared.messaging.pubsub.channel import PubSubChannel
 from shared.messaging.pubsub.publisher import PublishLimits, PubSubPublisher
 from shared.messaging.pubsub.source import PubSubSource
+from shared.messaging.pubsub.switch import PubSubPushSwitch
 
-__all__ = ["PubSubChannel", "PubSubPublisher", "PubSubSource", "PublishLimits"]
+__all__ = ["PubSubChannel", "PubSubPublisher", "PubSubPushSwitch", "PubSubSource", "PublishLimits"]

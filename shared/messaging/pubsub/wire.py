@@ -14,10 +14,14 @@ PullResponse: Any = types.PullResponse.pb()
 AcknowledgeRequest: Any = types.AcknowledgeRequest.pb()
 ModifyAckDeadlineRequest: Any = types.ModifyAckDeadlineRequest.pb()
 
+PushConfig: Any = types.PushConfig.pb()
+ModifyPushConfigRequest: Any = types.ModifyPushConfigRequest.pb()
+
 PUBLISH = "/google.pubsub.v1.Publisher/Publish"
 PULL = "/google.pubsub.v1.Subscriber/Pull"
 ACKNOWLEDGE = "/google.pubsub.v1.Subscriber/Acknowledge"
 MODIFY_ACK_DEADLINE = "/google.pubsub.v1.Subscriber/ModifyAckDeadline"
+MODIFY_PUSH_CONFIG = "/google.pubsub.v1.Subscriber/ModifyPushConfig"
 
 PublisherTransport: Any = PublisherGrpcAsyncIOTransport
 """Knows the service's address and scopes, which are the same for publishing and subscribing."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from deploy.local.backends import Backends
@@ -119,6 +120,27 @@ async def test_sigterm_stops_services_in_order_and_leaves_given_backends_alone(b
     assert stopped == ["gateway", "scheduler", "worker"]
     assert run.errors[-1] == "Stopped."
     assert all([await backend.answers() for backend in backends.all])
+
+
+async def test_on_push_it_runs_the_same_job_and_ends_as_well(backends: Backends) -> None:
+    async with running({**backends.environ(), "SLUICE_PUSH": "1"}) as run:
+        await run.ready()
+        children = await run.children()
+        headers = {"Authorization": f"Bearer {KEY}", "Prefer": "wait=20"}
+        url = f"http://127.0.0.1:{run.port}/v1/jobs"
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(url, json={"handler": "debug.echo", "input": "pushed"}) as answer,
+        ):
+            job = await answer.json()
+        assert (job["status"], job["output"]) == ("succeeded", "pushed")
+
+        run.process.terminate()
+
+        assert await run.end() == 0
+        await all_gone(children, within=1)
+    stopped = [line.split()[-2] for line in run.errors if line.endswith(" stopped")]
+    assert stopped == ["gateway", "scheduler", "worker", "bridge"]
 
 
 async def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:

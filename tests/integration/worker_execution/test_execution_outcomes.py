@@ -67,6 +67,13 @@ async def test_an_input_beyond_the_limit_is_rejected(running: Engine) -> None:
     assert isinstance(await running.run(task("echo.loop", "x" * 60_000)), Rejected)
 
 
+async def test_an_attempt_that_may_take_longer_than_can_be_waited_for_is_rejected() -> None:
+    async with engine(longest_seconds=540.0) as pushed:
+        assert isinstance(await pushed.run(task("echo.loop", "hi", timeout_seconds=540.0)), Succeeded)
+        outcome = await pushed.run(task("echo.loop", "hi", timeout_seconds=541.0))
+        assert outcome == Rejected("An attempt may take 541 s; at most 540 s by push")
+
+
 async def test_an_exception_is_a_failure_with_its_type_and_text(running: Engine) -> None:
     outcome = await running.run(task("fail.value", "apples"))
     assert isinstance(outcome, Failed)
