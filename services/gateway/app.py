@@ -88,7 +88,7 @@ from shared.storage.firestore import (
     FirestoreQueueControls,
     FirestoreTimers,
 )
-from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD
+from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD, LOOP_LATENESS
 
 CLOSE_SECONDS = 1.0
 
@@ -143,6 +143,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
         runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.count)
         lateness, patience = Lateness(clock), Patience(settings.head_seconds, clock)
+        runtime.metrics.gauge(LOOP_LATENESS).set_function(lambda: lateness.milliseconds / 1_000)
         limiter = Limiter(settings, RedisRates(adapters.redis), clock)
         edge = Edge(runtime, RequestIds(), lateness)
         app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)

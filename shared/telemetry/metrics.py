@@ -39,6 +39,9 @@ HTTP_DURATION = Metric(
     _FAST,
 )
 HTTP_HELD = Metric("sluice_http_requests_held", "gauge", "Requests held open for a job to change.")
+LOOP_LATENESS = Metric(
+    "sluice_loop_lateness", "gauge", "How late the gateway's loop runs its timers, smoothed.", (), "seconds"
+)
 JOBS_ACCEPTED = Metric("sluice_jobs_accepted", "counter", "Jobs whose message the broker acknowledged.", ("queue",))
 CACHE_ANSWERS = Metric(
     "sluice_cache_answers", "counter", "Requests for work that is shared, by what the cache said.", ("answer",)
