@@ -7,11 +7,17 @@ from shared.config import ServiceSettings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ServiceSettings):
-    poll_seconds: float = setting(
-        0.5, unit="seconds", why="between looks at a shard; a timer written since waits so long"
+    poll_seconds: float = setting(0.4, unit="seconds", why="between looks for timers while some fall due")
+    idle_poll_seconds: float = setting(
+        0.9, unit="seconds", why="the same while none does; a first timer written since may be late by so much"
     )
-    horizon_seconds: float = setting(1.5, unit="seconds", why="timers due so soon are taken along and held until then")
-    page: int = setting(500, unit="timers", why="taken from a shard at once")
+    awake_seconds: float = setting(30.0, unit="seconds", why="after the last timer until looks get rarer")
+    horizon_seconds: float = setting(0.6, unit="seconds", why="timers due so soon are taken along and held until then")
+    page: int = setting(500, unit="timers", why="taken in one look")
+    most_taken: int = setting(4_000, unit="timers", why="held at once, each with its message in memory")
+    shard_lease_seconds: int = setting(
+        6, unit="seconds", why="a scheduler that was silent for so long has lost its part of the timers to the others"
+    )
     publish_seconds: float = setting(5.0, unit="seconds", why="for one publish, retries included")
     cache_seconds: float = setting(1.0, unit="seconds", why="for telling Redis what was released; only figures need it")
     push_endpoint: str = setting(
