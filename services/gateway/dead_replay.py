@@ -193,7 +193,7 @@ def _first(problems: BaseExceptionGroup[Problem]) -> Problem:
 
 
 def _answer(asked: ReplayRequest, results: Sequence[Result], cursor: str | None) -> web.Response:
-    counts = {outcome: sum(result.outcome is outcome for result in results) for outcome in Outcome}
+    counts = {str(outcome): sum(result.outcome is outcome for result in results) for outcome in Outcome}
     body = {
         "dry_run": asked.dry_run,
         "counts": counts,

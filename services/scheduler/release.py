@@ -1,14 +1,16 @@
 """Releasing timers: publish the message, then delete the timer that was read.
 
-One look at a time, at all shards that this scheduler has (`tenure`), takes what is due now or within a moment; each
-timer then waits for its time by itself. Publishing before deleting means that a crash in between publishes twice, which
-the worker's claim makes harmless; deleting by the version that was read means that a timer written again meanwhile is
-kept. While nothing falls due the looks get rarer.
+While timers fall due, the shards that this scheduler has (`tenure`) are swept a few times a second, in parts side by
+side, for what is due now or within a moment; each timer then waits for its time by itself. While none does, one small
+query in a while, for all shards together, looks whether one soon will.
+
+Publishing before deleting means that a crash in between publishes twice, which the worker's claim makes harmless;
+deleting by the version that was read means that a timer written again meanwhile is kept.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from prometheus_client import Counter, Histogram
 
@@ -16,10 +18,12 @@ from services.scheduler.settings import Settings
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import Overloaded, Refused, Unavailable
 from shared.messaging.contract import Message, Publisher
-from shared.storage.contract import DuePlace, Stored, Timer, Timers
+from shared.storage.contract import DUE_BYTES, DuePlace, Stored, Timer, Timers
 from shared.telemetry.metrics import TIMER_LAG, TIMERS_RELEASED, Metrics
 
 FINISH_TICK_SECONDS = 0.02
+PARTS = 4
+"""Of the shards, swept side by side."""
 
 _log = logging.getLogger("sluice.scheduler")
 
@@ -47,9 +51,9 @@ class Releaser:
         self._lag: Histogram = metrics.histogram(TIMER_LAG)
         self._chance = chance
         self._stopping = False
-        self._behind: DuePlace | None = None
         self._awake_until = 0.0
-        self._taken: set[str] = set()
+        self._taken: dict[str, int] = {}
+        """Timers that are held, each with the bytes of its body."""
         self._room = asyncio.Event()
 
     async def stop(self) -> None:
@@ -66,37 +70,56 @@ class Releaser:
         """Release timers as they fall due, until stopped."""
         async with asyncio.TaskGroup() as group:
             while not self._stopping:
-                try:
-                    goes_on = await self._look(group)
-                except (Unavailable, Overloaded) as fault:
-                    goes_on = False
-                    _log.warning("the timers cannot be read", extra={"fault": type(fault).__name__})
-                if not goes_on:
-                    self._behind = None
-                    await self._clock.sleep(self._pause())
+                shards = self._shards()
+                if shards and await self._stirs(shards):
+                    parts = [[shard for shard in shards if shard % PARTS == part] for part in range(PARTS)]
+                    await asyncio.gather(*(self._sweep(part, group) for part in parts if part))
+                await self._clock.sleep(self._pause())
+
+    @property
+    def _awake(self) -> bool:
+        return self._clock.monotonic() < self._awake_until
+
+    def _wake(self) -> None:
+        self._awake_until = self._clock.monotonic() + self._settings.awake_seconds
 
     def _pause(self) -> float:
-        awake = self._clock.monotonic() < self._awake_until
-        pause = self._settings.poll_seconds if awake else self._settings.idle_poll_seconds
+        pause = self._settings.poll_seconds if self._awake else self._settings.idle_poll_seconds
         return pause * (0.75 + 0.25 * self._chance())
 
-    async def _look(self, group: asyncio.TaskGroup) -> bool:
-        """Take one page; whether to go on behind it at once."""
-        shards = self._shards()
-        if not shards:
-            return False
-        await self._until_room()
-        until = self._clock.now() + round(self._settings.horizon_seconds * MILLISECONDS)
-        page = await self._timers.due(shards, until=until, limit=self._settings.page, after=self._behind)
-        if self._stopping or not page:
-            return False
-        self._awake_until = self._clock.monotonic() + self._settings.awake_seconds
-        self._behind = DuePlace.of(page[-1].value)
-        self._take(page, group)
-        return len(page) == self._settings.page
+    async def _stirs(self, shards: Collection[int]) -> bool:
+        """Whether a timer is due soon, or some were lately."""
+        if not self._awake and await self._due(shards, self._settings.wake_seconds, 1, None):
+            self._wake()
+        return self._awake
+
+    async def _sweep(self, shards: Collection[int], group: asyncio.TaskGroup) -> None:
+        """Take all timers of these shards that are due within the horizon, page by page."""
+        after: DuePlace | None = None
+        while True:
+            await self._until_room()
+            page = await self._due(shards, self._settings.horizon_seconds, self._settings.page, after)
+            if self._stopping or not page:
+                return
+            self._wake()
+            self._take(page, group)
+            if len(page) < self._settings.page and sum(len(each.value.body) for each in page) < DUE_BYTES:
+                return
+            after = DuePlace.of(page[-1].value)
+
+    async def _due(
+        self, shards: Collection[int], within_seconds: float, limit: int, after: DuePlace | None
+    ) -> Sequence[Stored[Timer]]:
+        """Nothing while the store cannot be read: then the next look finds it."""
+        until = self._clock.now() + round(within_seconds * MILLISECONDS)
+        try:
+            return await self._timers.due(shards, until=until, limit=limit, after=after)
+        except (Unavailable, Overloaded) as fault:
+            _log.warning("the timers cannot be read", extra={"fault": type(fault).__name__})
+            return ()
 
     async def _until_room(self) -> None:
-        while len(self._taken) > self._settings.most_taken - self._settings.page:
+        while len(self._taken) >= self._settings.most_taken or sum(self._taken.values()) >= self._settings.taken_bytes:
             self._room.clear()
             await self._room.wait()
 
@@ -104,7 +127,7 @@ class Releaser:
         """All but those that an earlier look has taken, and that are not deleted yet."""
         for stored in page:
             if stored.value.id not in self._taken:
-                self._taken.add(stored.value.id)
+                self._taken[stored.value.id] = len(stored.value.body)
                 group.create_task(self._release(stored))
 
     async def _release(self, stored: Stored[Timer]) -> None:
@@ -119,7 +142,7 @@ class Releaser:
         except (Unavailable, Overloaded) as fault:
             _log.warning("a timer is put off", extra={"timer": timer.id, "fault": type(fault).__name__})
         finally:
-            self._taken.discard(timer.id)
+            del self._taken[timer.id]
             self._room.set()
 
     async def _publish(self, timer: Timer) -> None:

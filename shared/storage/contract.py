@@ -33,6 +33,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 TIMER_SHARDS = 16
 """An index on a rising time takes about 500 writes a second; so many shards lead it."""
+DUE_BYTES = 4_000_000
+"""Bodies of due timers that are read at once, but for the last of them: pages of large ones are short."""
 JOB_SHARDS = 16
 """The same, for the indexes that list jobs."""
 
@@ -209,7 +211,7 @@ class Timers(Protocol):
         self, shards: Collection[int], *, until: int, limit: int, after: DuePlace | None = None
     ) -> Sequence[Stored[Timer]]:
         """Timers of `shards` (0…TIMER_SHARDS-1) with `due_at` up to `until`, earliest first, from the first behind
-        `after`. Raises StoreUnavailable.
+        `after`. Fewer than `limit` if that is all, or if their bodies come to DUE_BYTES. Raises StoreUnavailable.
         """
         ...
 

@@ -5,6 +5,7 @@ the store's own; no two writes share a microsecond, so versions always tell them
 """
 
 import asyncio
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
@@ -16,6 +17,7 @@ from shared.models.job import Job
 from shared.models.key import ApiKey
 from shared.models.queue import QueueControl
 from shared.storage.contract import (
+    DUE_BYTES,
     Conflict,
     DuePlace,
     JobFilter,
@@ -195,7 +197,9 @@ class MemoryTimers:
         await self._database.answer()
         due = [each for each in self._of(shards) if each[0].due_at <= until]
         behind = [each for each in due if after is None or DuePlace.of(each[0]) > after]
-        return [Stored(*each, read_at=self._database.now()) for each in behind[:limit]]
+        sizes = itertools.accumulate((len(timer.body) for timer, _ in behind), initial=0)
+        page = [each for each, before in zip(behind[:limit], sizes, strict=False) if before < DUE_BYTES]
+        return [Stored(*each, read_at=self._database.now()) for each in page]
 
     async def next_due(self, shard: int) -> int | None:
         await self._database.answer()

@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from shared.storage.contract import DuePlace, Stored, Timer, Version, WriteResult
+from shared.storage.contract import DUE_BYTES, DuePlace, Stored, Timer, Version, WriteResult
 from shared.storage.firestore import fields as read
 from shared.storage.firestore import writes
 from shared.storage.firestore.database import FirestoreDatabase
@@ -74,7 +74,7 @@ class FirestoreTimers:
             cursor = query.start_at  # not `before` these values: behind them
             set_timestamp(cursor.values.add().timestamp_value, after.due_at)
             cursor.values.add().reference_value = self._timers.name(after.id)
-        return [self._stored(found) for found in await self._database.query(query)]
+        return [self._stored(found) for found in await self._database.query(query, most_bytes=DUE_BYTES)]
 
     def _stored(self, found: Found) -> Stored[Timer]:
         timer = timer_of(self._timers.id(found.document.name), found.document.fields)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.errors import DocumentRefused
-from shared.storage.contract import TIMER_SHARDS, Conflict, DuePlace, Version, shard_of
+from shared.storage.contract import DUE_BYTES, TIMER_SHARDS, Conflict, DuePlace, Version, shard_of
 from tests.contract.storage.samples import AT, new_timer, timers_of_shard
 from tests.contract.storage.storage_subject import Subject
 
@@ -55,6 +55,19 @@ async def test_timers_of_several_shards_come_in_one_order_page_by_page(subject: 
         after = DuePlace.of(page[-1].value)
     wanted = sorted((timer for timer in timers if timer.shard in shards and timer.due_at <= AT + 3), key=DuePlace.of)
     assert found == [timer.id for timer in wanted]
+
+
+async def test_pages_of_large_timers_are_short_and_miss_none(subject: Subject) -> None:
+    ids = timers_of_shard(SHARD, 12)
+    for n, id in enumerate(ids):
+        await subject.timers.create(new_timer(id, due_at=AT + n, body=b"x" * (DUE_BYTES // 5)))
+    found: list[str] = []
+    after = None
+    while page := await subject.timers.due([SHARD], until=AT + 20, limit=10, after=after):
+        assert len(page) <= 6
+        found += [each.value.id for each in page]
+        after = DuePlace.of(page[-1].value)
+    assert found == ids
 
 
 async def test_a_timer_is_found_in_its_shard_alone(subject: Subject) -> None:

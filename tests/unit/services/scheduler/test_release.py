@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.scheduler.release import PARTS
 from shared.errors import BrokerUnavailable, MessageRefused
 from shared.storage.contract import TIMER_SHARDS, Timer
 from tests.unit.services.scheduler.bench import EVERY_SHARD, SETTINGS, Bench
@@ -38,7 +39,7 @@ async def test_a_timer_written_late_is_released_within_a_second() -> None:
 
 async def test_more_than_a_page_is_released_without_waiting_between_pages() -> None:
     async with bench() as b:
-        names = [f"timer-{n}" for n in range(SETTINGS.page * TIMER_SHARDS * 3)]
+        names = [f"timer-{n}" for n in range(SETTINGS.page * TIMER_SHARDS * 4)]
         await b.add(*names, in_seconds=3)
         await b.clock.advance(2.99)
         for _ in range(100):
@@ -110,13 +111,13 @@ async def test_looks_get_rarer_while_nothing_is_due_and_come_fast_again() -> Non
     async with bench() as b:
         await b.add("first", in_seconds=0)
         await b.clock.advance(2)
-        assert await _looks(b, 10) >= 20
+        assert await _looks(b, 10) >= 20 * PARTS
         await b.clock.advance(SETTINGS.awake_seconds)
         assert await _looks(b, 10) <= 15
         due = await b.add("late", in_seconds=0)
         await b.clock.advance(1)
         assert b.topic.came[-1][1] - due < 1_000
-        assert await _looks(b, 10) >= 20
+        assert await _looks(b, 10) >= 20 * PARTS
 
 
 async def _looks(b: Bench, seconds: float) -> int:
