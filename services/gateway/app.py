@@ -41,6 +41,7 @@ from services.gateway.paging import Cursors
 from services.gateway.patience import Patience
 from services.gateway.posting import Desk, Posting
 from services.gateway.progress import Progress
+from services.gateway.queue_state import QueueStates
 from services.gateway.queues import QueueRoutes
 from services.gateway.rates import Limiter
 from services.gateway.replay import Replays
@@ -278,6 +279,8 @@ def _job_endpoints(
         aside=accepting.aside,
         clock=clock,
     )
+    controls, board = FirestoreQueueControls(adapters.database), RedisLanes(adapters.redis)
+    queues = QueueStates(handlers, controls, board, Names(settings.prefix), clock)
     return JobEndpoints(
         posting=accepting.posting,
         lists=Lists(
@@ -308,7 +311,7 @@ def _job_endpoints(
             clock=clock,
         ),
         replays=Replays(desk=accepting.desk, idempotency=accepting.idempotency, ids=reading.ids, retention=retention),
-        explains=Explains(statuses=statuses, cache=reading.cache, handlers=handlers, clock=clock),
+        explains=Explains(statuses=statuses, cache=reading.cache, handlers=handlers, queues=queues, clock=clock),
         events=Events(
             statuses=statuses,
             waiting=reading.waiting,
