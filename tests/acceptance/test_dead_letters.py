@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deploy.local.system import ROOT, System
-from shared.clock import parse_rfc3339
+from shared.clock import parse_rfc3339, rfc3339
 from shared.messaging.contract import Message
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
 from shared.messaging.topics import Names
@@ -243,7 +243,8 @@ async def test_an_operator_lists_and_replays_from_a_terminal(api: ApiClient, sys
     assert ids(letters) == [job["id"] for job in jobs]
     status, table, _ = await admin(system, "list", "--fingerprint", print)
     assert (status, print in table, "debug.fail" in table) == (0, True, True)
-    chosen = ("--fingerprint", print, "--failed-before", "2100-01-01T00:00:00Z")
+    latest = rfc3339(parse_rfc3339(jobs[0]["finished_at"]) + 1)  # what is replayed here dies again
+    chosen = ("--fingerprint", print, "--failed-before", latest)
     dry = await told(system, "replay", *chosen, "--dry-run")
     assert dry["counts"] == {"would_replay": 3}
     one = await told(system, "replay", jobs[0]["id"])
