@@ -26,6 +26,7 @@ from shared.storage.firestore import (
     FirestoreShardLeases,
     FirestoreTimers,
 )
+from shared.telemetry.metrics import TIMER_SHARDS_HELD
 
 CLOSE_SECONDS = 1.0
 
@@ -47,6 +48,7 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
             draw_term=lambda: secrets.token_hex(8),
             chance=random.random,
         )
+        runtime.metrics.gauge(TIMER_SHARDS_HELD).set_function(lambda: len(tenure.shards))
         releaser = Releaser(
             settings,
             timers=FirestoreTimers(database),

@@ -22,7 +22,8 @@ from tests.acceptance.client import Answer, ApiClient, Json
 from tests.acceptance.conftest import ACME
 from tests.acceptance.lives import frozen, polled, until
 from tests.acceptance.test_jobs import problem
-from tests.acceptance.test_operators import THUMBNAIL
+from tests.acceptance.test_operators import THUMBNAIL, lane
+from tests.acceptance.test_operators import until as until_found
 
 LETTERS = "/v1/dead-letters"
 
@@ -179,6 +180,11 @@ async def _bury(system: System, job: Json) -> None:
 
 
 async def test_explain_names_the_paused_queue_and_how_much_waits(api: ApiClient) -> None:
+    async def empty() -> Json | None:
+        found = await lane(api, "images")
+        return found if found["backlog"] == 0 else None
+
+    await until_found(empty)  # from then on it is known how much waits
     assert (await api.request("POST", "/v1/queues/images/pause")).status == 200
     try:
         job = await _left_alone(api)

@@ -45,12 +45,14 @@ class Topic:
 
 
 class Wire(MemoryShardLeases):
-    """The leases as one scheduler reaches them: its process can stand still, and its answers can be lost."""
+    """The leases as one scheduler reaches them: its process can stand still, and answers can be late or lost."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         super().__init__(database)
         self.moving = asyncio.Event()
         self.moving.set()
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.lost: SluiceError | None = None
         """Raised after each write that is applied."""
 
@@ -64,6 +66,7 @@ class Wire(MemoryShardLeases):
     async def allot(self, allotment: Allotment, held: Version | None) -> WriteResult:
         await self.moving.wait()
         result = await super().allot(allotment, held)
+        await self.answering.wait()
         if self.lost:
             raise self.lost
         return result

@@ -113,6 +113,19 @@ async def test_answers_that_are_lost_for_a_moment_cost_no_shard() -> None:
             assert shards_of(b.schedulers) == before
 
 
+async def test_what_is_given_up_is_left_alone_before_the_other_hears_of_it() -> None:
+    """The allotment is changed, and its giver has no answer yet."""
+    async with bench(1) as b:
+        await b.clock.advance(5)
+        b.schedulers[0].wire.answering.clear()
+        b.start()
+        await watched(b, 2 * BEAT)
+        assert len(b.schedulers[1].tenure.shards) == TIMER_SHARDS // 2
+        b.schedulers[0].wire.answering.set()
+        await watched(b, 2 * BEAT)
+        assert sorted(len(each.tenure.shards) for each in b.schedulers) == [8, 8]
+
+
 async def test_what_is_left_of_the_dead_is_put_away() -> None:
     async with bench(2) as b:
         await watched(b, 5)
