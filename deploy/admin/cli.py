@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from deploy.admin.dead_letter_commands import dead_letters
 from deploy.admin.key_commands import keys
 from deploy.admin.queues import paused, queues_of
 from deploy.admin.settings import Settings
@@ -80,6 +81,7 @@ def _plan(settings: Settings) -> PushPlan | None:
 
 
 cli.add_command(keys)
+cli.add_command(dead_letters)
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

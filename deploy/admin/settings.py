@@ -21,3 +21,5 @@ class Settings:
     push_audience: str = setting("", why="for whom it signs, as workers have it; empty takes the address")
     push_queues: tuple[str, ...] = setting((), why="the queues that are pushed; empty: all")
     dev_keys: Secret = setting(Secret(""), why="development keys as tenant:sk_<id>_<secret>, comma-separated")
+    url: str = setting("", why="address of a gateway, such as https://sluice.example; for what goes through the API")
+    api_key: Secret = setting(Secret(""), why="API key for that; its scope must be operator, or system for all tenants")

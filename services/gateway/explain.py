@@ -5,7 +5,7 @@ other members are the facts it rests on, null where they do not apply or nobody 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -14,12 +14,13 @@ from aiohttp import web
 
 from services.gateway.handlers import Handlers
 from services.gateway.paging import check_query
+from services.gateway.queue_state import QueueState, QueueStates
 from services.gateway.status import Statuses
 from shared.cache.contract import Snapshots
 from shared.clock import MILLISECONDS, Clock, rfc3339
 from shared.errors import CacheUnavailable, Overloaded
 from shared.ids import IssuedId
-from shared.models.job import ErrorCode, Job, JobStatus
+from shared.models.job import ErrorCode, Job, JobStatus, Lane
 from shared.models.key import ApiKey
 from shared.storage.contract import Stored
 
@@ -31,6 +32,10 @@ class Reason(StrEnum):
     """Queued: the broker has it and no worker has claimed it. `backlog` says how many wait, where that is known."""
     NO_WORKER_ANNOUNCED = "no_worker_announced"
     """Queued, and no worker has ever announced the job's handler to this system."""
+    NO_WORKER_SEEN = "no_worker_seen"
+    """It waits for a worker, and none takes from its queue at present."""
+    QUEUE_PAUSED = "queue_paused"
+    """It waits for a worker, and an operator has paused its queue."""
     DELAYED = "delayed"
     """Scheduled: its client asked for a time to run at, `until`."""
     BACKOFF = "backoff"
@@ -74,10 +79,13 @@ class Explanation:
 
 
 class Explains:
-    def __init__(self, *, statuses: Statuses, cache: Snapshots, handlers: Handlers, clock: Clock) -> None:
+    def __init__(
+        self, *, statuses: Statuses, cache: Snapshots, handlers: Handlers, queues: QueueStates, clock: Clock
+    ) -> None:
         self._statuses = statuses
         self._cache = cache
         self._handlers = handlers
+        self._queues = queues
         self._clock = clock
 
     async def get(self, request: web.Request, key: ApiKey) -> web.Response:
@@ -88,7 +96,10 @@ class Explains:
         if stored is None:
             shown = await self._unclaimed(issued)
         else:
-            shown = _facts(stored.value, explain(stored, self._clock.now()), _lease(stored))
+            why = explain(stored, self._clock.now())
+            spec = stored.value.spec
+            state = await self._queues.of(spec.queue, spec.lane) if why.reason in WAITING and spec.queue else None
+            shown = _facts(stored.value, in_queue(why, state), _lease(stored), state)
         return web.Response(
             body=orjson.dumps(shown), content_type="application/json", headers={"Cache-Control": "private, no-cache"}
         )
@@ -96,7 +107,8 @@ class Explains:
     async def _unclaimed(self, issued: IssuedId) -> Mapping[str, Any]:
         """Of a job without a document, whose name of the handler only Redis may still know."""
         state = orjson.loads(self._statuses.unclaimed(issued).body)
-        state["handler"] = await self._handler(issued)
+        state["handler"], lane = await self._handler(issued)
+        queue = None
         if state["status"] == JobStatus.EXPIRED:
             why = Explanation(
                 Reason.EXPIRED_BEFORE_START, "No worker came to it within its lifetime.", issued.expires_at
@@ -104,7 +116,9 @@ class Explains:
         elif state["handler"] and not self._handlers.announced(state["handler"]):
             why = Explanation(Reason.NO_WORKER_ANNOUNCED, "No worker has announced its handler.", issued.created_at)
         else:
+            queue = await self._queues.of_handler(state["handler"], lane) if state["handler"] else None
             why = Explanation(Reason.WAITING_FOR_WORKER, "No worker has claimed it yet.", issued.created_at)
+            why = in_queue(why, queue)
         return {
             **_head(issued.text, state["status"], state["handler"], why),
             "attempt": 0,
@@ -116,18 +130,38 @@ class Explains:
             "lost_leases": 0,
             "cancel_requested_at": None,
             "error": None,
-            "backlog": None,
+            "backlog": queue and queue.backlog,
         }
 
-    async def _handler(self, issued: IssuedId) -> str | None:
+    async def _handler(self, issued: IssuedId) -> tuple[str | None, Lane]:
+        """Its name, if it is known, and the lane that its messages take."""
         try:
             kept = await self._cache.fetch(issued.text)
         except (CacheUnavailable, Overloaded):
-            return None
+            kept = None
         if kept is None or kept.deleted:
-            return None
-        handler: str | None = orjson.loads(kept.body)["handler"]
-        return handler
+            return None, Lane.INTERACTIVE
+        job = orjson.loads(kept.body)
+        return job["handler"], Lane.INTERACTIVE if job["batch"] is None else Lane.BULK
+
+
+WAITING = frozenset({Reason.WAITING_FOR_WORKER, Reason.DUE, Reason.RELEASED, Reason.LEASE_LAPSED})
+"""A worker has to come for it."""
+
+
+def in_queue(why: Explanation, queue: QueueState | None) -> Explanation:
+    """The same, or what about its queue keeps workers from a job that waits for one."""
+    if queue is None or why.reason not in WAITING:
+        return why
+    if queue.paused_at is not None:
+        detail = f"An operator has paused its queue, {queue.name}, since {rfc3339(queue.paused_at)}."
+        return replace(why, reason=Reason.QUEUE_PAUSED, detail=detail)
+    if queue.workers == 0:
+        return replace(why, reason=Reason.NO_WORKER_SEEN, detail=f"No worker takes from its queue, {queue.name}.")
+    if queue.backlog:
+        behind = "1 message waits" if queue.backlog == 1 else f"{queue.backlog} messages wait"
+        return replace(why, detail=f"{why.detail} {behind} in its queue, {queue.name}.")
+    return why
 
 
 def explain(stored: Stored[Job], now: int) -> Explanation:
@@ -207,7 +241,7 @@ def _head(id: str, status: str, handler: str | None, why: Explanation) -> dict[s
     }
 
 
-def _facts(job: Job, why: Explanation, lease: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _facts(job: Job, why: Explanation, lease: Mapping[str, Any] | None, queue: QueueState | None) -> Mapping[str, Any]:
     spec, runs = job.spec, job.status is JobStatus.RUNNING
     limit = round(spec.timeout_seconds * MILLISECONDS)
     error = job.error and {"code": job.error.code, "message": job.error.message, "retryable": job.error.retryable}
@@ -222,7 +256,7 @@ def _facts(job: Job, why: Explanation, lease: Mapping[str, Any] | None) -> Mappi
         "lost_leases": job.lost,
         "cancel_requested_at": _time(job.cancel_requested_at),
         "error": error,
-        "backlog": None,
+        "backlog": queue and queue.backlog,
     }
 
 

@@ -62,6 +62,7 @@ CLAIMS = Metric("sluice_claims", "counter", "Claims tried, by result.", ("result
 PUSHES = Metric("sluice_pushes", "counter", "Messages pushed to this worker, by what was answered.", ("outcome",))
 TIMERS_RELEASED = Metric("sluice_timers_released", "counter", "Timers whose message was published.")
 TIMER_LAG = Metric("sluice_timer_lag", "histogram", "From a timer's due time to its release.", (), "seconds", _LONG)
+TIMER_SHARDS_HELD = Metric("sluice_timer_shards", "gauge", "Shards of the timers that this scheduler has.")
 
 
 @dataclass(frozen=True, slots=True)
