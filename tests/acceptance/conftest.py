@@ -15,6 +15,7 @@ from shared.models.key import SCOPES, ApiKey, KeyToken
 from shared.storage.firestore import FirestoreDatabase, FirestoreKeys
 from tests.acceptance.client import ApiClient
 from tests.acceptance.counted import Runs
+from tests.acceptance.figures import known
 
 ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
@@ -94,3 +95,10 @@ async def hasty(system: System, session: aiohttp.ClientSession) -> ApiClient:
 def runs(tmp_path: Path) -> Runs:
     """A new piece of work, whose runs are counted."""
     return Runs(tmp_path / "runs")
+
+
+@pytest.fixture
+async def figures(api: ApiClient) -> None:
+    """The lanes' figures are known: a test before may have lost Redis."""
+    for queue in ("default", "images"):
+        await known(api, queue)

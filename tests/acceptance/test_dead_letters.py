@@ -20,10 +20,10 @@ from shared.models.envelope import Envelope
 from shared.models.job import JobSpec, Lane
 from tests.acceptance.client import Answer, ApiClient, Json
 from tests.acceptance.conftest import ACME
+from tests.acceptance.figures import found, lane
 from tests.acceptance.lives import frozen, polled, until
 from tests.acceptance.test_jobs import problem
-from tests.acceptance.test_operators import THUMBNAIL, lane
-from tests.acceptance.test_operators import until as until_found
+from tests.acceptance.test_operators import THUMBNAIL
 
 LETTERS = "/v1/dead-letters"
 
@@ -149,11 +149,11 @@ async def test_what_the_broker_gave_up_on_ends_as_undeliverable_and_can_be_repla
 
 async def _left_alone(api: ApiClient) -> Json:
     """A job that no worker takes, once all have heard of the pause."""
-    for _ in range(60):
-        job: Json = (await api.submit("image.thumbnail", THUMBNAIL, cache="off")).json
-        if (await api.get(job["id"], wait=2)).json["status"] == "queued":
-            return job
-    raise AssertionError("the queue is not paused")
+    async with asyncio.timeout(60):
+        while True:
+            job: Json = (await api.submit("image.thumbnail", THUMBNAIL, cache="off")).json
+            if (await api.get(job["id"], wait=2)).json["status"] == "queued":
+                return job
 
 
 async def _bury(system: System, job: Json) -> None:
@@ -179,12 +179,14 @@ async def _bury(system: System, job: Json) -> None:
         await channel.aclose()
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("figures")
 async def test_explain_names_the_paused_queue_and_how_much_waits(api: ApiClient) -> None:
     async def empty() -> Json | None:
-        found = await lane(api, "images")
-        return found if found["backlog"] == 0 else None
+        figures = await lane(api, "images")
+        return figures if figures["backlog"] == 0 else None
 
-    await until_found(empty)  # from then on it is known how much waits
+    await found(empty, within=120)  # from then on it is known how much waits
     assert (await api.request("POST", "/v1/queues/images/pause")).status == 200
     try:
         job = await _left_alone(api)

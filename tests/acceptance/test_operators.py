@@ -1,49 +1,19 @@
 """What operators do, over HTTP: keys made, rotated, revoked; queues seen, paused, and let go on; the pages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
 
 import aiohttp
 import pytest
 
 from deploy.local.system import System
 from tests.acceptance.client import ApiClient, Json
+from tests.acceptance.figures import FIGURES, known, lane
+from tests.acceptance.figures import found as until
 
-T = TypeVar("T")
-
-FIGURES = ("backlog", "oldest_age_seconds", "in_flight", "rate_in_per_second", "rate_out_per_second", "workers")
 TINY = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 THUMBNAIL = {"image": TINY, "width": 8, "height": 8}
 """The only work on the queue `images`, which these tests may pause."""
-
-
-async def until(look: Callable[[], Awaitable[T | None]], within: float = 60.0) -> T:
-    """What `look` finds, as soon as it finds something."""
-    async with asyncio.timeout(within):
-        while (found := await look()) is None:
-            await asyncio.sleep(0.2)
-    return found
-
-
-async def lane(api: ApiClient, queue: str, name: str = "interactive") -> Json:
-    answer = await api.request("GET", "/v1/queues")
-    [found] = [each for each in answer.json["data"] if each["name"] == queue]
-    [figures] = [each for each in found["lanes"] if each["lane"] == name]
-    return dict(figures)
-
-
-@pytest.fixture
-async def figures(api: ApiClient) -> None:
-    """The figures are known: a test before may have lost Redis."""
-    for queue in ("default", "images"):
-        await until(lambda queue=queue: _known(api, queue), within=120)  # type: ignore[misc]
-
-
-async def _known(api: ApiClient, queue: str) -> Json | None:
-    found = await lane(api, queue)
-    return found if all(found[figure] is not None for figure in FIGURES) else None
 
 
 async def test_a_key_does_what_its_scopes_say_until_it_is_revoked(api: ApiClient) -> None:
@@ -130,7 +100,7 @@ async def test_figures_are_null_after_redis_was_lost_until_they_are_known_again(
     lost = await lane(api, "default")
     await system.processes["redis"].start()
     assert {lost[figure] for figure in FIGURES} == {None}
-    assert (await until(lambda: _known(api, "default"), within=120))["backlog"] == 0
+    assert (await known(api, "default"))["backlog"] == 0
 
 
 async def test_every_handler_is_there_with_its_schemas(api: ApiClient) -> None:
