@@ -4,6 +4,7 @@ Exit status: 0 done, 1 failed (a dependency did not do its part), 78 not usable 
 """
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Coroutine
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 
+from deploy.admin.declaration import declaration
 from deploy.admin.key_commands import keys
 from deploy.admin.queues import paused, queues_of
 from deploy.admin.settings import Settings
@@ -62,8 +64,19 @@ def topology_diff(settings: Settings, *, pull: bool) -> None:
     sys.exit(EXIT_FAILED if changes else 0)
 
 
+@topology_group.command("show")
+@click.pass_obj
+def topology_show(settings: Settings) -> None:
+    """Print what must exist, as the JSON that Terraform reads. Asks nobody."""
+    click.echo(json.dumps(declaration(Names(settings.prefix), _queues(settings)), indent=2))
+
+
+def _queues(settings: Settings) -> set[str]:
+    return set(settings.queues) or queues_of(settings.handlers)
+
+
 def _wanted(settings: Settings, *, pull: bool) -> Topology:
-    queues = set(settings.queues) or queues_of(settings.handlers)
+    queues = _queues(settings)
     names, plan = Names(settings.prefix), None if pull else _plan(settings)
     declared = topology(names, queues, push=plan, paused=_run(paused(settings)) if plan else ())
     declared = pulled(declared) if pull else declared
