@@ -1,0 +1,14 @@
+output "gateway_url" {
+  description = "Where the API is, if nothing stands in front of it."
+  value       = google_cloud_run_v2_service.service["gateway"].uri
+}
+
+output "redis_url" {
+  description = "What services and `sluice-admin` take as REDIS_URL. Holds no credentials."
+  value       = local.redis_url
+}
+
+output "service_accounts" {
+  description = "E-mail of each service's account, by service."
+  value       = { for name, account in google_service_account.service : name => account.email }
+}
