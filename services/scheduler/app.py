@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from services.scheduler.figures import Figures, Gauges
 from services.scheduler.push_pauses import PushPauses
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
@@ -19,7 +20,7 @@ from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubPushSw
 from shared.messaging.push import push_plan
 from shared.messaging.topics import Names
 from shared.storage.contract import TIMER_SHARDS
-from shared.storage.firestore import FirestoreDatabase, FirestoreQueueControls, FirestoreTimers
+from shared.storage.firestore import FirestoreCatalogue, FirestoreDatabase, FirestoreQueueControls, FirestoreTimers
 
 CLOSE_SECONDS = 1.0
 
@@ -30,20 +31,25 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
     redis = Connection(address, timeout_seconds=settings.cache_seconds, rng=random.Random())  # noqa: S311 - jitter
     async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database, redis:
         clock = SystemClock()
-        meter = LaneMeter(RedisLanes(redis), settings.instance, clock, random.random)
+        lanes, names = RedisLanes(redis), Names(settings.prefix)
+        meter = LaneMeter(lanes, settings.instance, clock, random.random)
+        figures = Figures(
+            FirestoreCatalogue(database), FirestoreQueueControls(database), lanes, names, clock, Gauges(runtime.metrics)
+        )
         broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
         publisher = PubSubPublisher(broker)
         releaser = Releaser(
             settings,
             timers=FirestoreTimers(database),
-            publisher=CountingPublisher(publisher, Names(settings.prefix), meter.published),
+            publisher=CountingPublisher(publisher, names, meter.published),
             clock=clock,
             metrics=runtime.metrics,
             chance=random.random,
         )
         try:
+            shards = (releaser.follow(shard) for shard in range(TIMER_SHARDS))
             pauses = _pauses(settings, database, broker, clock)
-            async with running(meter.run(), *pauses, *(releaser.follow(shard) for shard in range(TIMER_SHARDS))):
+            async with running(meter.run(), figures.follow(settings.figures_seconds), *pauses, *shards):
                 checks = {"broker": broker.until_ready, "store": database.ping}
                 yield Service(checks, stop_taking=releaser.stop, drain=releaser.finish)
         finally:

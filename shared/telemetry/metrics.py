@@ -39,12 +39,9 @@ HTTP_DURATION = Metric(
     _FAST,
 )
 HTTP_HELD = Metric("sluice_http_requests_held", "gauge", "Requests held open for a job to change.")
-JOBS_ACCEPTED = Metric("sluice_jobs_accepted", "counter", "Jobs whose message the broker acknowledged.", ("queue",))
 CACHE_ANSWERS = Metric(
     "sluice_cache_answers", "counter", "Requests for work that is shared, by what the cache said.", ("answer",)
 )
-JOBS_REFUSED = Metric("sluice_jobs_refused", "counter", "Submissions refused, by problem.", ("problem",))
-JOB_READS = Metric("sluice_job_reads", "counter", "Reads of a job, by where the answer came from.", ("source",))
 JOBS_FINISHED = Metric(
     "sluice_jobs_finished", "counter", "Attempts ended, by handler and outcome.", ("handler", "outcome")
 )
@@ -59,6 +56,17 @@ CLAIMS = Metric("sluice_claims", "counter", "Claims tried, by result.", ("result
 PUSHES = Metric("sluice_pushes", "counter", "Messages pushed to this worker, by what was answered.", ("outcome",))
 TIMERS_RELEASED = Metric("sluice_timers_released", "counter", "Timers whose message was published.")
 TIMER_LAG = Metric("sluice_timer_lag", "histogram", "From a timer's due time to its release.", (), "seconds", _LONG)
+QUEUE_BACKLOG = Metric("sluice_queue_backlog", "gauge", "Messages that no worker holds.", ("queue", "lane"))
+QUEUE_OLDEST_AGE = Metric(
+    "sluice_queue_oldest_age",
+    "gauge",
+    "Age of the oldest message that waits or is in flight.",
+    ("queue", "lane"),
+    "seconds",
+)
+QUEUE_IN_FLIGHT = Metric("sluice_queue_in_flight", "gauge", "Messages that workers hold.", ("queue", "lane"))
+QUEUE_WORKERS = Metric("sluice_queue_workers", "gauge", "Processes that take from the lane.", ("queue", "lane"))
+QUEUE_PAUSED = Metric("sluice_queue_paused", "gauge", "1 where an operator has paused the queue, else 0.", ("queue",))
 
 
 @dataclass(frozen=True, slots=True)
