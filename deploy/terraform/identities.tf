@@ -101,3 +101,12 @@ resource "google_pubsub_subscription_iam_member" "dead_letters" {
   role         = "roles/pubsub.subscriber"
   member       = local.pubsub_agent
 }
+
+# In GKE the pods of `sluice-<service>` are who the account is for.
+resource "google_service_account_iam_member" "gke" {
+  for_each = var.gke_namespace == "" ? {} : local.services
+
+  service_account_id = google_service_account.service[each.key].name
+  role               = "roles/iam.workloadIdentityUser"
+  member             = "serviceAccount:${var.project}.svc.id.goog[${var.gke_namespace}/sluice-${each.key}]"
+}

@@ -106,6 +106,12 @@ variable "alert_channels" {
   default     = []
 }
 
+variable "gke_namespace" {
+  description = "Namespace of deploy/gke whose service accounts stand for those made here; empty where GKE is not used."
+  type        = string
+  default     = ""
+}
+
 variable "deletion_protection" {
   description = "Whether the database, the cache and the secrets survive a `terraform destroy`."
   type        = bool
