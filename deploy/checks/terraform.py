@@ -93,11 +93,15 @@ def names_resolve() -> Outcome:
     variables = {labels[0]: body for labels, body in hcl.blocks("variable")}
     outputs = {labels[0]: body for labels, body in hcl.blocks("output")}
     declared = {f"var.{name}" for name in variables}
-    declared |= {f"local.{name}" for content in hcl.files().values() for part in content.get("locals", []) for name in part}
+    declared |= {
+        f"local.{name}" for content in hcl.files().values() for part in content.get("locals", []) for name in part
+    }
     declared |= {block.address for block in hcl.resources()}
     used = {f"{kind}.{name}" for kind, name in _REFERENCE.findall(_text())}
     faults = [f"{name} is not declared" for name in sorted(used - declared)]
-    faults += [f"{name} is not used" for name in sorted(declared - used) if name.startswith(("var.", "local.", "data."))]
+    faults += [
+        f"{name} is not used" for name in sorted(declared - used) if name.startswith(("var.", "local.", "data."))
+    ]
     for name, body in {**variables, **outputs}.items():
         if not str(body.get("description", "")).endswith("."):
             faults.append(f"{name} has no description that is a sentence")

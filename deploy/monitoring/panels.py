@@ -168,13 +168,13 @@ SCHEDULER: Final = Row(
             "CPU of a process",
             "percentunit",
             "1 is a whole core, and all that one process can use.",
-            (Query("max by (job) (rate(process_cpu_seconds_total[5m]))", "{{job}}"),),
+            (Query("max by (service_name) (rate(process_cpu_seconds_total[5m]))", "{{service_name}}"),),
         ),
         Panel(
             "Memory of a process",
             "bytes",
             "The largest of each service.",
-            (Query("max by (job) (process_resident_memory_bytes)", "{{job}}"),),
+            (Query("max by (service_name) (process_resident_memory_bytes)", "{{service_name}}"),),
         ),
     ),
 )

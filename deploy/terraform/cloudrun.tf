@@ -25,7 +25,7 @@ locals {
 }
 
 resource "google_cloud_run_v2_service" "service" {
-  for_each = { for key, manifest in local.manifests : key => manifest if manifest.kind == "Service" }
+  for_each = { for key, manifest in local.manifests : key => manifest if var.cloud_run && manifest.kind == "Service" }
 
   name                 = each.value.metadata.name
   location             = var.region
@@ -159,7 +159,7 @@ resource "google_cloud_run_v2_service" "service" {
 
 # This version of the provider knows no probes of worker pools; `gcloud run worker-pools replace` sets the manifests'.
 resource "google_cloud_run_v2_worker_pool" "pool" {
-  for_each = { for key, manifest in local.manifests : key => manifest if manifest.kind == "WorkerPool" }
+  for_each = { for key, manifest in local.manifests : key => manifest if var.cloud_run && manifest.kind == "WorkerPool" }
 
   name                = each.value.metadata.name
   location            = var.region

@@ -1,6 +1,6 @@
 output "gateway_url" {
-  description = "Where the API is, if nothing stands in front of it."
-  value       = google_cloud_run_v2_service.service["gateway"].uri
+  description = "Where the API is, if nothing stands in front of it; null without Cloud Run."
+  value       = one([for service in google_cloud_run_v2_service.service : service.uri if endswith(service.name, "-gateway")])
 }
 
 output "redis_url" {

@@ -106,6 +106,12 @@ variable "alert_channels" {
   default     = []
 }
 
+variable "cloud_run" {
+  description = "Whether the services run on Cloud Run."
+  type        = bool
+  default     = true
+}
+
 variable "gke_namespace" {
   description = "Namespace of deploy/gke whose service accounts stand for those made here; empty where GKE is not used."
   type        = string
