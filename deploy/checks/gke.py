@@ -1,7 +1,7 @@
 """Whether the objects of `deploy/gke` are ones: Kubernetes' own strictly against its schemas, the others against ours.
 
-Every file is looked at by itself, which needs no program; where kubectl is installed the overlays are built as well, and
-what comes out is looked at likewise.
+Every file is looked at by itself, which needs no program; where kubectl is installed the overlays are built as well,
+and what comes out is looked at likewise.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from shared.lifecycle import HARD_STOP_SECONDS
 
 FOLDER: Final = ROOT / "deploy/gke"
 KUBERNETES: Final = "1.32"
-INTERNET: Final = {"0.0.0.0/0", "::/0"}  # noqa: S104 - a range, not an address to listen at
+INTERNET: Final = {"0.0.0.0/0", "::/0"}
 REACHES_THE_INTERNET: Final = frozenset({"sluice-webhooks"})
 """The only pods that may: everything else talks to Google's APIs and to Redis."""
 

@@ -1,4 +1,4 @@
-"""Whether dashboards and alerts ask for what exists: every metric in a query is exposed, every label is one of its own."""
+"""Whether dashboards and alerts ask for what exists: every metric in a query is exposed, every label is its own."""
 
 import json
 import re

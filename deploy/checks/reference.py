@@ -1,6 +1,7 @@
-"""`docs/configuration.md`: every setting and every metric, from where they are declared. `python -m deploy.checks.reference`
-writes it; `make check` proves that it is as written, that every metric is kept by some service, and that what manifests
-set is a setting of the service that they run.
+"""`docs/configuration.md`: every setting and every metric, from where they are declared.
+
+`python -m deploy.checks.reference` writes it; `make check` proves that it is as written, that every metric is kept by
+some service, and that what manifests set is a setting of the service that they run.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Whether whoever is woken by an alert finds what to do: each has its entry in docs/operations.md, and only those do."""
+"""Whether whoever is woken by an alert finds what to do: each has its entry in docs/operations.md, nothing else has."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Terraform's files by themselves: formatted, every argument known to the provider, every name declared and described."""
+"""Terraform's files by themselves: formatted, every argument known to the provider, every name declared, described."""
 
 import json
 import os

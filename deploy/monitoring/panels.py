@@ -1,4 +1,4 @@
-"""What operators see, declared once for Grafana and for Cloud Monitoring: rows of panels, each with its queries in PromQL.
+"""What operators see, declared once for Grafana and for Cloud Monitoring: rows of panels, with their queries in PromQL.
 
 `make check` proves that every metric in a query is one that a process exposes, and that both dashboards are as
 `dashboards` makes them from this.
