@@ -96,8 +96,9 @@ def document() -> str:
     return "\n".join(parts)
 
 
-_METRICS: Final = """Every process serves them at `/metrics` of its admin port, in Prometheus' format, with those of the process itself
-(`process_*`, `python_info`). An OpenTelemetry collector with a Prometheus receiver turns them into OTLP.
+_METRICS: Final = """Every process serves them at `/metrics` of its admin port, in Prometheus' format, with those of
+the process itself (`process_*`, `python_info`). An OpenTelemetry collector with a Prometheus receiver turns them into
+OTLP.
 """
 
 
