@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
 from deploy.checks.monitoring import rules
@@ -11,6 +12,8 @@ DOCUMENT: Final = ROOT / "docs/operations.md"
 PARTS: Final = ("**Means**", "**Look at**", "**Do**")
 _ENTRY: Final = re.compile(r"^### (\w+)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 _FOR: Final = re.compile(r"\d+m")
+_LINE: Final = re.compile("“([^”]+)”")
+CODE: Final = ("services", "shared")
 SEVERITIES: Final = {"page", "ticket"}
 
 
@@ -19,7 +22,18 @@ def alerts_have_an_entry() -> Outcome:
     entries = dict(_ENTRY.findall(DOCUMENT.read_text() + "\n##"))
     faults = [f"{rule['alert']}: {fault}" for rule in alerts for fault in _faults(rule, entries)]
     faults += [f"{name} has an entry and is no alert" for name in sorted(entries.keys() - {r["alert"] for r in alerts})]
+    faults += [f"nothing logs “{line}”" for line in _quoted(entries) if line not in _code()]
     return found(f"{len(alerts)} alerts", *faults)
+
+
+def _quoted(entries: dict[str, str]) -> list[str]:
+    """Lines of logs that somebody is told to look for."""
+    return sorted({line for entry in entries.values() for line in _LINE.findall(" ".join(entry.split()))})
+
+
+@cache
+def _code() -> str:
+    return "".join(path.read_text() for folder in CODE for path in sorted((ROOT / folder).rglob("*.py")))
 
 
 def _faults(rule: dict[str, Any], entries: dict[str, str]) -> Iterator[str]:

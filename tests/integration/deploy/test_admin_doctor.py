@@ -63,7 +63,7 @@ class Bench:
         await FirestoreKeys(self.database).put(ApiKey("k1", "acme", b"x" * 32, SCOPES, expires_at=expires_at))
 
     async def tell(self, *, workers: bool, backlog: bool) -> None:
-        """Have Redis know the lane for ten minutes: a backlog that is as old, and a worker, where they are asked for."""
+        """Have Redis know the lane for ten minutes: a backlog of that age, and a worker, as is asked for."""
         lane, now = Names(self.settings.prefix).jobs(QUEUE, Lane.INTERACTIVE), self.clock.now()
         then = now - 10 * MINUTE_MS
         async with opened_cache(self.settings) as connection:
