@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
+import promql_parser
 import yaml
 
 from deploy.checks import gke, reference
@@ -16,9 +17,6 @@ from shared.telemetry.metrics import Metrics
 
 TARGET_LABELS: Final = frozenset({"job", "instance", "service_name", "le"})
 """What whoever scrapes adds to each series, and the bound of a histogram's bucket."""
-_SELECTOR: Final = re.compile(r"\b((?:sluice|process|python)_\w+)(?:\{([^}]*)\})?")
-_GROUPING: Final = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
-_MATCHER: Final = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 OUTCOMES: Final = {str(each) for each in (*ErrorCode, *JobStatus)}
 
 
@@ -48,26 +46,47 @@ def queries_name_what_exists() -> Outcome:
 
 
 def query_faults(query: str) -> Iterator[str]:
-    """What a query asks for that nobody exposes."""
-    selectors = _SELECTOR.findall(query)
+    """What a query asks for that nobody exposes; or why it is none."""
+    try:
+        parts = _parts(query)
+    except ValueError as error:
+        yield f"cannot be parsed: {error}"
+        return
+    labels = set(TARGET_LABELS)
+    selectors = [part for part in parts if isinstance(part, promql_parser.VectorSelector)]
+    for selector in selectors:
+        labels |= exposed().get(selector.name, frozenset())
+        yield from _selector_faults(selector)
     if not selectors:
         yield "names no metric"
-    labels: set[str] = set(TARGET_LABELS)
-    for name, matchers in selectors:
-        if name not in exposed():
-            yield f"nothing exposes {name}"
-            continue
-        own = exposed()[name]
-        labels |= own
-        for label, value in _MATCHER.findall(matchers):
-            if label not in own | TARGET_LABELS:
-                yield f"{name} has no label {label}"
-            if label == "outcome" and (unknown := set(value.split("|")) - OUTCOMES):
-                yield f"no outcome is called {', '.join(sorted(unknown))}"
-    for group in _GROUPING.findall(query):
-        for label in filter(None, (each.strip() for each in group.split(","))):
-            if label not in labels:
-                yield f"nothing in it has the label {label}"
+    for label in sorted({label for part in parts for label in _grouped(part)} - labels):
+        yield f"nothing in it has the label {label}"
+
+
+def _parts(query: str) -> list[Any]:
+    """Every expression in it. Raises ValueError."""
+    parts: list[Any] = []
+    promql_parser.walk(promql_parser.parse(query), parts.append)
+    return parts
+
+
+def _selector_faults(selector: Any) -> Iterator[str]:
+    if selector.name not in exposed():
+        yield f"nothing exposes {selector.name}"
+        return
+    own = exposed()[selector.name]
+    for matcher in selector.matchers.matchers:
+        if matcher.name not in own | TARGET_LABELS:
+            yield f"{selector.name} has no label {matcher.name}"
+        if matcher.name == "outcome" and (unknown := set(matcher.value.split("|")) - OUTCOMES):
+            yield f"no outcome is called {', '.join(sorted(unknown))}"
+
+
+def _grouped(part: Any) -> list[str]:
+    """The labels by which an expression groups or matches."""
+    modifier = getattr(part, "modifier", None)
+    chosen = getattr(modifier, "matching", None) or modifier
+    return list(getattr(chosen, "labels", None) or [])
 
 
 def rules() -> Iterator[dict[str, Any]]:

@@ -188,7 +188,10 @@ def test_every_queue_has_workers_in_the_cluster_that_scale_on_it() -> None:
         ('sluice_http_requests_total{code="500"}', "has no label code"),
         ("sum by (queue) (sluice_jobs_running)", "nothing in it has the label queue"),
         ('sluice_jobs_finished_total{outcome="lost"}', "no outcome is called lost"),
-        ("up == 0", "names no metric"),
+        ("up == 0", "nothing exposes up"),
+        ("1 + 1", "names no metric"),
+        ("sum by (queue) (rate(sluice_claims_total[5m])", "cannot be parsed"),
+        ("sluice_jobs_running and on (lane) sluice_claims_total", "nothing in it has the label lane"),
     ],
 )
 def test_a_query_for_what_does_not_exist_is_found(query: str, says: str) -> None:
