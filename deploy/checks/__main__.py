@@ -3,7 +3,19 @@
 import sys
 from typing import Final
 
-from deploy.checks import cloudrun, compose, gke, monitoring, reference, rights, runbook, services, terraform, topology
+from deploy.checks import (
+    cloudrun,
+    compose,
+    evaluation,
+    gke,
+    monitoring,
+    reference,
+    rights,
+    runbook,
+    services,
+    terraform,
+    topology,
+)
 from deploy.checks.report import Check, Found, Skipped
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -12,6 +24,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     terraform.files_are_formatted,
     terraform.arguments_exist,
     terraform.names_resolve,
+    evaluation.terraform_computes_what_is_meant,
     rights.terraform_grants_the_documented_rights,
     cloudrun.manifests_fit_their_schema,
     gke.objects_fit_their_schemas,

@@ -18,9 +18,11 @@ from deploy.checks.report import ROOT, Outcome, found
 FOLDER: Final = ROOT / "deploy/cloudrun"
 EXAMPLES: Final = {
     "project": "acme",
+    "region": "europe-west1",
+    "subnetwork": "default",
     "gateway_ingress": "all",
     "gateway_min_instances": "1",
-    "gateway_max_instances": "10",
+    "gateway_max_instances": "100",
     "redis_url": "rediss://10.0.0.3:6379/0?ssl_ca_certs=/etc/sluice/redis/ca.pem",
     "instances": "1",
     "queue": "default",
@@ -42,9 +44,10 @@ def known_names() -> set[str]:
     return set(local["manifest_values"])
 
 
-def filled(path: Path) -> Any:
+def filled(path: Path, queue: str = "") -> Any:
     """The manifest with examples in place of names. Raises KeyError for a name that nobody fills in."""
     values = {name: EXAMPLES.get(name, "some") for name in known_names() | EACH_QUEUE}
+    values["queue"] = queue or values["queue"]
     return yaml.safe_load(Template(path.read_text()).substitute(values))
 
 

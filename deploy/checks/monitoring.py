@@ -55,7 +55,7 @@ def query_faults(query: str) -> Iterator[str]:
     labels = set(TARGET_LABELS)
     selectors = [part for part in parts if isinstance(part, promql_parser.VectorSelector)]
     for selector in selectors:
-        labels |= exposed().get(selector.name, frozenset())
+        labels |= exposed().get(str(selector.name), frozenset())
         yield from _selector_faults(selector)
     if not selectors:
         yield "names no metric"

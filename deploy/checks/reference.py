@@ -35,7 +35,7 @@ def documents_are_as_written() -> Outcome:
     faults = []
     if not DOCUMENT.is_file() or DOCUMENT.read_text() != document():
         faults.append("docs/configuration.md is not as declared; write it again: python -m deploy.checks.reference")
-    faults += [f"no service keeps the metric {name}" for name in sorted(set(_constants()) - set(kept()))]
+    faults += [f"no service keeps the metric {name}" for name in sorted(set(constants()) - set(kept()))]
     faults += _unknown_settings()
     return found(
         f"{len(metrics())} metrics, {sum(len(describe(each)) for each in services().values())} settings", *faults
@@ -50,13 +50,14 @@ def services() -> Mapping[str, type[ServiceSettings]]:
 
 
 @cache
-def _constants() -> Mapping[str, Metric]:
+def constants() -> Mapping[str, Metric]:
+    """Every metric that is declared, by its constant."""
     return {name: each for name, each in vars(declared).items() if isinstance(each, Metric)}
 
 
 def metrics() -> list[Metric]:
     """Every metric that is declared."""
-    return list(_constants().values())
+    return list(constants().values())
 
 
 def series(metric: Metric) -> list[str]:
@@ -117,7 +118,7 @@ def _default(text: str) -> str:
 
 def _metrics() -> str:
     lines = ["| metric | kind | labels | kept by | what |", "|---|---|---|---|---|"]
-    for constant, metric in _constants().items():
+    for constant, metric in constants().items():
         name = series(metric)[0].removesuffix("_bucket")
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         lines.append(

@@ -27,8 +27,7 @@ async def scraped(system: System, session: aiohttp.ClientSession, service: str) 
 
 def listed(service: str) -> set[str]:
     """What the reference says that a service keeps."""
-    constants = vars(reference.declared)
-    kept = (constants[name] for name, services in reference.kept().items() if service in services)
+    kept = (reference.constants()[name] for name, services in reference.kept().items() if service in services)
     return {series for metric in kept for series in reference.series(metric)}
 
 
