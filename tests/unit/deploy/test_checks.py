@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.checks import cloudrun, gke, hcl, monitoring, reference, rights, runbook, schemas, services
+from deploy.checks import cloudrun, compose, gke, hcl, monitoring, reference, rights, runbook, schemas, services
 from deploy.checks import terraform as checked
 from deploy.checks.__main__ import CHECKS, main
 from deploy.checks.declared import example
@@ -225,3 +225,16 @@ def test_the_profile_to_observe_adds_to_compose_and_changes_nothing_without_it()
     assert added == {"collector", "prometheus", "grafana"}
     for name, service in services.items():
         assert name in added or not set(service.get("depends_on", {})) & added
+
+
+@pytest.mark.parametrize(
+    ("service", "says"),
+    [
+        ({"imag": "a"}, "imag"),
+        ({"image": "a", "profiles": "observe"}, "profiles"),
+        ({"image": "a", "volumes": ["./no/such:/x:ro"]}, "mounts ./no/such"),
+        ({"image": "a", "depends_on": ["nobody"]}, "depends on nobody"),
+    ],
+)
+def test_a_bad_service_in_compose_is_found(service: dict[str, Any], says: str) -> None:
+    assert any(says in fault for fault in compose.faults({"services": {"bad": service}}))
