@@ -25,6 +25,9 @@ EXAMPLES: Final = {
     "gateway_max_instances": "100",
     "redis_url": "rediss://10.0.0.3:6379/0?ssl_ca_certs=/etc/sluice/redis/ca.pem",
     "instances": "1",
+    "worker_max_instances": "100",
+    "push_endpoint": "",
+    "push_queues": "",
     "queue": "default",
     "prefix": "sluice",
 }
@@ -44,10 +47,9 @@ def known_names() -> set[str]:
     return set(local["manifest_values"])
 
 
-def filled(path: Path, queue: str = "") -> Any:
-    """The manifest with examples in place of names. Raises KeyError for a name that nobody fills in."""
-    values = {name: EXAMPLES.get(name, "some") for name in known_names() | EACH_QUEUE}
-    values["queue"] = queue or values["queue"]
+def filled(path: Path, **given: str) -> Any:
+    """The manifest with these values, and examples in place of others. Raises KeyError for a name that has none."""
+    values = {name: EXAMPLES.get(name, "some") for name in known_names() | EACH_QUEUE} | given
     return yaml.safe_load(Template(path.read_text()).substitute(values))
 
 
@@ -61,7 +63,7 @@ def _faults(path: Path) -> Iterator[str]:
     if fault:
         yield fault
     elif manifest["kind"] != "RunMonitoring":
-        yield from _service_faults(path.stem, manifest)
+        yield from _service_faults(path.name.split(".")[0], manifest)
 
 
 def _service_faults(name: str, manifest: dict[str, Any]) -> Iterator[str]:

@@ -23,7 +23,17 @@ from deploy.checks.report import ROOT, Outcome, Skipped, found
 
 FILES: Final = ("locals.tf", "identities.tf", "cloudrun.tf", "monitoring.tf", "firestore.tf")
 BESIDE: Final = ("cloudrun", "monitoring", "services.json", "firestore.indexes.json")
-VALUES: Final = {"project": "acme", "images": "some", "tag": "some", "handlers": '["some"]', "network": "some"}
+PUSHED: Final = "images"
+"""A queue that is pushed, so that both ways are looked at."""
+ENDPOINT: Final = "https://sluice-worker-{queue}-123.europe-west1.run.app"
+VALUES: Final = {
+    "push_queues": f'["{PUSHED}"]',
+    "project": "acme",
+    "images": "some",
+    "tag": "some",
+    "handlers": '["some"]',
+    "network": "some",
+}
 STUBS: Final = f"""
 locals {{
   redis_url = "{cloudrun.EXAMPLES["redis_url"]}"
@@ -32,7 +42,8 @@ locals {{
 ASKED: Final = """jsonencode({
   projects = keys(local.project_rights), publishers = keys(local.publishers), subscribers = local.subscribers,
   secrets = keys(local.secret_readers), dead_lettering = keys(local.dead_lettering), manifests = local.manifests,
-  alerts = keys(local.alerts), indexes = length(local.firestore.indexes)
+  alerts = keys(local.alerts), pushed = [for name, pushed in local.pushed : name if pushed],
+  indexes = length(local.firestore.indexes)
 })"""
 SECONDS: Final = 30
 
@@ -68,15 +79,24 @@ def expected() -> dict[str, Any]:
         "dead_lettering": sorted(each["name"] for each in subscriptions if each["dead_letter_topic"]),
         "manifests": dict(_manifests(table, topology["queues"])),
         "alerts": sorted(rule["alert"] for rule in monitoring.rules()),
+        "pushed": sorted(each["name"] for each in subscriptions if _pushed(each)),
         "indexes": len(json.loads((ROOT / "deploy/firestore.indexes.json").read_text())["indexes"]),
     }
 
 
+def _pushed(subscription: dict[str, Any]) -> bool:
+    return bool(subscription["dead_letter_topic"]) and f"-jobs-{PUSHED}-" in subscription["topic"]
+
+
 def _manifests(table: dict[str, Any], queues: list[str]) -> Iterator[tuple[str, Any]]:
+    push = {"push_endpoint": ENDPOINT, "push_queues": PUSHED}
     for name, each in table.items():
-        for queue in queues if each["each_queue"] else [""]:
-            manifest = cloudrun.filled(cloudrun.FOLDER / f"{name}.yaml", queue=queue)
-            yield f"{name}-{queue}" if queue else name, {**manifest, "service": name}
+        if not each["each_queue"]:
+            yield name, {**cloudrun.filled(cloudrun.FOLDER / f"{name}.yaml", **push), "service": name}
+            continue
+        for queue in queues:
+            file = f"{name}.push.yaml" if queue == PUSHED else f"{name}.yaml"
+            yield f"{name}-{queue}", {**cloudrun.filled(cloudrun.FOLDER / file, queue=queue, **push), "service": name}
 
 
 def _evaluated() -> dict[str, Any]:

@@ -137,9 +137,10 @@ def _unknown_settings() -> Iterator[str]:
 def _set_somewhere() -> Iterator[tuple[str, str, str]]:
     """Where a variable is set, for which service, and its name."""
     for path in sorted(cloudrun.FOLDER.glob("*.yaml")):
-        if path.stem in services():
+        service = path.name.split(".")[0]
+        if service in services():
             spec = cloudrun.filled(path)["spec"]["template"]["spec"]
-            yield from _variables(f"cloudrun/{path.name}", path.stem, spec["containers"][0])
+            yield from _variables(f"cloudrun/{path.name}", service, spec["containers"][0])
     for place, each in gke.written():
         if each["kind"] == "Deployment":
             [container] = each["spec"]["template"]["spec"]["containers"]

@@ -25,6 +25,24 @@ GRANTS: Final = {
     "google_secret_manager_secret_iam_member.reader": ("${local.secret_readers}", "roles/secretmanager.secretAccessor"),
     "google_pubsub_topic_iam_member.dead_letters": ("${local.dead_lettering}", "roles/pubsub.publisher"),
     "google_pubsub_subscription_iam_member.dead_letters": ("${local.dead_lettering}", "roles/pubsub.subscriber"),
+    "google_cloud_run_v2_service_iam_member.push": (
+        (
+            "${{for key, service in google_cloud_run_v2_service.service : key => service "
+            'if local.manifests[key].service == "worker"}}'
+        ),
+        "roles/run.invoker",
+    ),
+    "google_pubsub_subscription_iam_member.pauses": (
+        (
+            "${{for subscription in local.topology.subscriptions : subscription.name => subscription "
+            "if local.pushed[subscription.name]}}"
+        ),
+        "roles/pubsub.editor",
+    ),
+    "google_service_account_iam_member.pauses": (
+        '${toset(length(var.push_queues) == 0 ? [] : ["scheduler"])}',
+        "roles/iam.serviceAccountUser",
+    ),
     "google_service_account_iam_member.gke": (
         '${var.gke_namespace == "" ? {} : local.services}',
         "roles/iam.workloadIdentityUser",
@@ -66,6 +84,9 @@ def rights() -> Iterator[tuple[str, str, str]]:
         yield from _reading(name)
         for secret in service["secrets"]:
             yield name, "roles/secretmanager.secretAccessor", f"the secret `{secret}`"
+    yield "scheduler, where queues are pushed", "roles/pubsub.editor", "the subscriptions `*.worker` of those queues"
+    yield "scheduler, where queues are pushed", "roles/iam.serviceAccountUser", "the account `sluice-push`"
+    yield "`sluice-push`, where queues are pushed", "roles/run.invoker", "the workers' services"
     yield "Pub/Sub's service agent", "roles/pubsub.publisher", "topics of dead letters"
     yield "Pub/Sub's service agent", "roles/pubsub.subscriber", "subscriptions that have dead letters"
 

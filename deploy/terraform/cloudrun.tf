@@ -14,7 +14,7 @@ locals {
     merge([
       for name, service in local.services : {
         for queue in local.topology.queues : "${name}-${queue}" => merge({ service = name }, yamldecode(
-          templatefile("${path.module}/../cloudrun/${name}.yaml", merge(local.manifest_values, {
+          templatefile("${path.module}/../cloudrun/${name}${contains(var.push_queues, queue) ? ".push" : ""}.yaml", merge(local.manifest_values, {
             queue     = queue
             instances = lookup(var.worker_instances, queue, 1)
           }))
@@ -31,6 +31,7 @@ resource "google_cloud_run_v2_service" "service" {
   location             = var.region
   ingress              = local.ingress[each.value.metadata.annotations["run.googleapis.com/ingress"]]
   invoker_iam_disabled = each.value.metadata.annotations["run.googleapis.com/invoker-iam-disabled"] == "true"
+  custom_audiences     = jsondecode(try(each.value.metadata.annotations["run.googleapis.com/custom-audiences"], "[]"))
   deletion_protection  = var.deletion_protection
 
   template {

@@ -32,6 +32,13 @@ locals {
     }
   ]...)
 
+  # Of the lanes of queues that are pushed: those with dead letters are of jobs.
+  pushed = {
+    for subscription in local.topology.subscriptions : subscription.name => anytrue([
+      for queue in var.push_queues : subscription.dead_letter_topic != null && startswith(subscription.topic, "${local.topology.prefix}-jobs-${queue}-")
+    ])
+  }
+
   dead_lettering = { for subscription in local.topology.subscriptions : subscription.name => subscription if subscription.dead_letter_topic != null }
   pubsub_agent   = "serviceAccount:service-${data.google_project.project.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
@@ -109,4 +116,36 @@ resource "google_service_account_iam_member" "gke" {
   service_account_id = google_service_account.service[each.key].name
   role               = "roles/iam.workloadIdentityUser"
   member             = "serviceAccount:${var.project}.svc.id.goog[${var.gke_namespace}/sluice-${each.key}]"
+}
+
+# In whose name Pub/Sub signs its pushes: it may call the workers that are pushed to, and nothing else.
+resource "google_service_account" "push" {
+  account_id   = "${local.topology.prefix}-push"
+  display_name = "Sluice pushes"
+}
+
+resource "google_cloud_run_v2_service_iam_member" "push" {
+  for_each = { for key, service in google_cloud_run_v2_service.service : key => service if local.manifests[key].service == "worker" }
+
+  name     = each.value.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = google_service_account.push.member
+}
+
+# The scheduler pauses and resumes what is pushed.
+resource "google_pubsub_subscription_iam_member" "pauses" {
+  for_each = { for subscription in local.topology.subscriptions : subscription.name => subscription if local.pushed[subscription.name] }
+
+  subscription = google_pubsub_subscription.subscription[each.key].name
+  role         = "roles/pubsub.editor"
+  member       = google_service_account.service["scheduler"].member
+}
+
+resource "google_service_account_iam_member" "pauses" {
+  for_each = toset(length(var.push_queues) == 0 ? [] : ["scheduler"])
+
+  service_account_id = google_service_account.push.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.service[each.value].member
 }

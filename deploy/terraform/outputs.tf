@@ -12,3 +12,13 @@ output "service_accounts" {
   description = "E-mail of each service's account, by service."
   value       = { for name, account in google_service_account.service : name => account.email }
 }
+
+output "push" {
+  description = "What `sluice-admin topology apply` takes where queues are pushed."
+  value = length(var.push_queues) == 0 ? {} : {
+    SLUICE_PUSH_ENDPOINT = local.push_endpoint
+    SLUICE_PUSH_EMAIL    = google_service_account.push.email
+    SLUICE_PUSH_AUDIENCE = "${local.topology.prefix}-worker-{queue}"
+    SLUICE_PUSH_QUEUES   = join(",", var.push_queues)
+  }
+}

@@ -34,6 +34,11 @@ resource "google_pubsub_subscription" "subscription" {
     }
   }
 
+  # Where messages are pushed is said by `sluice-admin topology apply`, and taken back while a queue is paused.
+  lifecycle {
+    ignore_changes = [ack_deadline_seconds, push_config]
+  }
+
   # Empty: never. By default a subscription that nobody pulls from for 31 days is deleted, with all it holds.
   expiration_policy {
     ttl = ""

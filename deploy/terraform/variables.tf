@@ -76,6 +76,18 @@ variable "worker_instances" {
   default     = {}
 }
 
+variable "push_queues" {
+  description = "Queues whose messages are pushed to workers that follow the backlog, down to none; the others are pulled."
+  type        = list(string)
+  default     = []
+}
+
+variable "worker_max_instances" {
+  description = "Workers of a queue that is pushed, at most."
+  type        = number
+  default     = 100
+}
+
 variable "cache_node_type" {
   description = "Size of the cache's node. SHARED_CORE_NANO is for trials, HIGHMEM_MEDIUM holds 13 GB."
   type        = string
