@@ -39,8 +39,8 @@ fmt: .venv/.synced ## format the code and mend what the linter can
 chaos: .venv/.synced ## faults against a running system, judged by the history of every call; ARGS as for test
 	@$(PYTHON) -m pytest tests/chaos $(ARGS)
 
-load: .venv/.synced ## measure every row of the performance targets
-	@$(PYTHON) -m tests.load $(ARGS)
+load: .venv/.synced .venv-load/.synced ## measure every row of the performance targets; ARGS="--rows p1 --runs 3" narrows it
+	@$(PYTHON) -m tests.load --peer-python .venv-load/bin/python $(ARGS)
 
 up: ## start all of Sluice in Docker containers and wait until it is ready
 	@$(COMPOSE) up --build --detach
@@ -52,6 +52,11 @@ down: ## end the containers and forget what they hold
 .venv/.synced: pyproject.toml sdk/pyproject.toml uv.lock | $(UV)
 	@echo "Making the Python environment in .venv (it takes a while the first time)" >&2
 	@$(UV) sync --locked --quiet
+	@touch $@
+
+.venv-load/.synced: pyproject.toml sdk/pyproject.toml uv.lock | $(UV)
+	@echo "Making an environment for the rivals that we are measured against, in .venv-load" >&2
+	@UV_PROJECT_ENVIRONMENT=.venv-load $(UV) sync --locked --quiet --only-group load
 	@touch $@
 
 $(PRIVATE_UV):

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from deploy.admin.dead_letter_commands import dead_letters
 from deploy.admin.declaration import declaration
 from deploy.admin.doctor_command import doctor
 from deploy.admin.job_commands import jobs
@@ -108,7 +109,7 @@ def _plan(settings: Settings) -> PushPlan | None:
     )
 
 
-for command in (doctor, jobs, keys, queues):
+for command in (dead_letters, doctor, jobs, keys, queues):
     cli.add_command(command)
 
 

@@ -25,3 +25,5 @@ class Settings:
     id_keys: Secret = setting(Secret(""), why="as of the services; only jobs that no worker has claimed need them here")
     retention_succeeded_seconds: int = setting(86_400, unit="seconds", why="as of the services: a cancel is a finish")
     retention_other_seconds: int = setting(604_800, unit="seconds", why="likewise")
+    url: str = setting("", why="address of a gateway, such as https://sluice.example; for what goes through the API")
+    api_key: Secret = setting(Secret(""), why="API key for that; its scope must be operator, or system for all tenants")

@@ -15,6 +15,8 @@ from services.gateway.aside import Aside
 from services.gateway.auth import Authenticator
 from services.gateway.cancel import Cancels, Telling
 from services.gateway.catalogue import CatalogueRoutes
+from services.gateway.dead_letters import DeadLetterRoutes, Letters
+from services.gateway.dead_replay import DeadReplays
 from services.gateway.delete import Cleaner, Deletes
 from services.gateway.edge import Edge, RequestIds
 from services.gateway.events import Events
@@ -39,6 +41,7 @@ from services.gateway.paging import Cursors
 from services.gateway.patience import Patience
 from services.gateway.posting import Desk, Posting
 from services.gateway.progress import Progress
+from services.gateway.queue_state import QueueStates
 from services.gateway.queues import QueueRoutes
 from services.gateway.rates import Limiter
 from services.gateway.replay import Replays
@@ -81,6 +84,7 @@ from shared.models.job import Retention
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
+    FirestoreDeadLetters,
     FirestoreIdempotency,
     FirestoreJobLists,
     FirestoreJobs,
@@ -88,7 +92,7 @@ from shared.storage.firestore import (
     FirestoreQueueControls,
     FirestoreTimers,
 )
-from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD
+from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD, LOOP_LATENESS
 
 CLOSE_SECONDS = 1.0
 
@@ -143,6 +147,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
         runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.count)
         lateness, patience = Lateness(clock), Patience(settings.head_seconds, clock)
+        runtime.metrics.gauge(LOOP_LATENESS).set_function(lambda: lateness.milliseconds / 1_000)
         limiter = Limiter(settings, RedisRates(adapters.redis), clock)
         edge = Edge(runtime, RequestIds(), lateness)
         app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)
@@ -161,7 +166,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         admission = Admission(authenticator, limiter, lateness, edge, runtime.traces)
         async with _accepting(settings, runtime, adapters, reading, handlers) as accepting, running(*following):
             endpoints = _job_endpoints(settings, adapters, reading, accepting, handlers, cleaner)
-            operators = _operator_endpoints(settings, adapters, reading, handlers, authenticator)
+            operators = _operator_endpoints(settings, adapters, reading, handlers, authenticator, endpoints.replays)
             mount(
                 app,
                 [*table(endpoints), *operators_table(operators)],
@@ -275,6 +280,8 @@ def _job_endpoints(
         aside=accepting.aside,
         clock=clock,
     )
+    controls, board = FirestoreQueueControls(adapters.database), RedisLanes(adapters.redis)
+    queues = QueueStates(handlers, controls, board, Names(settings.prefix), clock)
     return JobEndpoints(
         posting=accepting.posting,
         lists=Lists(
@@ -305,7 +312,7 @@ def _job_endpoints(
             clock=clock,
         ),
         replays=Replays(desk=accepting.desk, idempotency=accepting.idempotency, ids=reading.ids, retention=retention),
-        explains=Explains(statuses=statuses, cache=reading.cache, handlers=handlers, clock=clock),
+        explains=Explains(statuses=statuses, cache=reading.cache, handlers=handlers, queues=queues, clock=clock),
         events=Events(
             statuses=statuses,
             waiting=reading.waiting,
@@ -317,9 +324,15 @@ def _job_endpoints(
 
 
 def _operator_endpoints(
-    settings: Settings, adapters: _Adapters, reading: _Reading, handlers: Handlers, authenticator: Authenticator
+    settings: Settings,
+    adapters: _Adapters,
+    reading: _Reading,
+    handlers: Handlers,
+    authenticator: Authenticator,
+    replays: Replays,
 ) -> OperatorEndpoints:
     cursors, clock = Cursors(reading.keys), reading.clock
+    letters = Letters(FirestoreDeadLetters(adapters.database), reading.retention, clock)
     return OperatorEndpoints(
         catalogue=CatalogueRoutes(handlers, cursors),
         keys=KeyRoutes(FirestoreKeys(adapters.database), authenticator, cursors, clock, os.urandom),
@@ -330,6 +343,8 @@ def _operator_endpoints(
             names=Names(settings.prefix),
             clock=clock,
         ),
+        dead_letters=DeadLetterRoutes(letters, cursors),
+        dead_replays=DeadReplays(letters, replays, reading.statuses, reading.store, cursors, clock),
     )
 
 

@@ -1,7 +1,7 @@
 """`GET /v1/jobs/{id}/explain`: why a job is where it is, from the store, for people and for tools.
 
-What is said of a job with a document is in `shared.storage.explanation`; here is the rest, for which only ids and Redis
-can be asked.
+What is said of a job with a document is in `shared.storage.explanation`; here is the rest, for which only ids, Redis
+and the state of its queue can be asked.
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,25 @@ from aiohttp import web
 
 from services.gateway.handlers import Handlers
 from services.gateway.paging import check_query
+from services.gateway.queue_state import QueueStates
 from services.gateway.status import Statuses
 from shared.cache.contract import Snapshots
 from shared.clock import Clock
 from shared.errors import CacheUnavailable, Overloaded
 from shared.ids import IssuedId
-from shared.models.job import JobStatus
+from shared.models.job import JobStatus, Lane
 from shared.models.key import ApiKey
-from shared.storage.explanation import facts, facts_of_unclaimed
+from shared.storage.explanation import WAITING, explain, facts, facts_of_unclaimed
 
 
 class Explains:
-    def __init__(self, *, statuses: Statuses, cache: Snapshots, handlers: Handlers, clock: Clock) -> None:
+    def __init__(
+        self, *, statuses: Statuses, cache: Snapshots, handlers: Handlers, queues: QueueStates, clock: Clock
+    ) -> None:
         self._statuses = statuses
         self._cache = cache
         self._handlers = handlers
+        self._queues = queues
         self._clock = clock
 
     async def get(self, request: web.Request, key: ApiKey) -> web.Response:
@@ -37,7 +41,9 @@ class Explains:
         if stored is None:
             shown = await self._unclaimed(issued)
         else:
-            shown = facts(stored, self._clock.now())
+            now, spec = self._clock.now(), stored.value.spec
+            waits = explain(stored, now).reason in WAITING and spec.queue
+            shown = facts(stored, now, await self._queues.of(spec.queue, spec.lane) if waits else None)
         return web.Response(
             body=orjson.dumps(shown), content_type="application/json", headers={"Cache-Control": "private, no-cache"}
         )
@@ -45,16 +51,20 @@ class Explains:
     async def _unclaimed(self, issued: IssuedId) -> Mapping[str, Any]:
         """Of a job without a document, whose name of the handler only Redis may still know."""
         state = orjson.loads(self._statuses.unclaimed(issued).body)
-        state["handler"] = await self._handler(issued)
-        announced = not state["handler"] or self._handlers.announced(state["handler"])
-        return facts_of_unclaimed(issued, JobStatus(state["status"]), state["handler"], announced=announced)
+        status = JobStatus(state["status"])
+        handler, lane = await self._handler(issued)
+        announced = not handler or self._handlers.announced(handler)
+        waits = handler and announced and status is not JobStatus.EXPIRED
+        queue = await self._queues.of_handler(handler, lane) if handler and waits else None
+        return facts_of_unclaimed(issued, status, handler, announced=announced, queue=queue)
 
-    async def _handler(self, issued: IssuedId) -> str | None:
+    async def _handler(self, issued: IssuedId) -> tuple[str | None, Lane]:
+        """Its name, if it is known, and the lane that its messages take."""
         try:
             kept = await self._cache.fetch(issued.text)
         except (CacheUnavailable, Overloaded):
-            return None
+            kept = None
         if kept is None or kept.deleted:
-            return None
-        handler: str | None = orjson.loads(kept.body)["handler"]
-        return handler
+            return None, Lane.INTERACTIVE
+        job = orjson.loads(kept.body)
+        return job["handler"], Lane.INTERACTIVE if job["batch"] is None else Lane.BULK

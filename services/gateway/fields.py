@@ -1,8 +1,9 @@
 """Reading the fields of a JSON object that a client sent: every fault at once, and nothing left unread. Pure.
 
-Used by whatever takes a body: `submission`, `key_requests`.
+Used by whatever takes a body: `submission`, `key_requests`, `dead_requests`.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +22,14 @@ class BeyondError(ValueError):
 class Fields:
     """Takes fields from an object, collects what is wrong with them, and knows what was left over.
 
-    of: what the object is, for messages, such as "a job". Raises Problem 400 for what is no object.
+    of: what the object is, for messages, such as "a job". at: where it is, as a JSON Pointer.
+    Raises Problem 400 for what is no object.
     """
 
-    def __init__(self, body: Any, *, of: str) -> None:
+    def __init__(self, body: Any, *, of: str, at: str = "") -> None:
         if not isinstance(body, dict):
-            raise Problem(INVALID_REQUEST, "The body must be a JSON object.")
+            raise Problem(INVALID_REQUEST, f"{at or 'The body'} must be a JSON object.")
+        self._at = at
         self._left: dict[str, Any] = dict(body)
         self._of = of
         self._malformed: list[Fault] = []
@@ -34,7 +37,7 @@ class Fields:
 
     def required(self, name: str, read: Callable[[Any], Any]) -> Any:
         if name not in self._left:
-            self._malformed.append(Fault(f"/{name}", "is required"))
+            self._malformed.append(Fault(f"{self._at}/{name}", "is required"))
             return None
         return self._read(name, self._left.pop(name), read)
 
@@ -45,14 +48,16 @@ class Fields:
         return None if value is None else self._read(name, value, read)
 
     def beyond(self, name: str, detail: str) -> None:
-        self._beyond.append(Fault(f"/{name}", detail))
+        self._beyond.append(Fault(f"{self._at}/{name}", detail))
 
     def malformed(self, name: str, detail: str) -> None:
-        self._malformed.append(Fault(f"/{name}", detail))
+        self._malformed.append(Fault(f"{self._at}/{name}", detail))
 
     def finish(self) -> None:
         """Raises Problem: 400 for what is malformed or unknown, 422 for what is beyond a limit."""
-        self._malformed.extend(Fault(f"/{_escaped(name)}", f"is not a field of {self._of}") for name in self._left)
+        self._malformed.extend(
+            Fault(f"{self._at}/{_escaped(name)}", f"is not a field of {self._of}") for name in self._left
+        )
         if self._malformed:
             raise Problem(INVALID_REQUEST, "The request is malformed.", errors=self._malformed)
         if self._beyond:
@@ -72,6 +77,23 @@ def text(*, least: int = 1, most: int = 200) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str) or not least <= len(value) <= most:
             raise MalformedError(f"must be a string of {least} to {most} characters")
+        return value
+
+    return read
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise MalformedError("must be true or false")
+    return value
+
+
+def matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], str]:
+    """what: the text must be, for the message."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise MalformedError(f"must be {what}")
         return value
 
     return read

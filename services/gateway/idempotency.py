@@ -134,6 +134,18 @@ class Idempotency:
         proposal.withdraw()
         return Replayed(await self._replay(claim, work, taken))
 
+    async def used(self, claim: Claim) -> str | None:
+        """The id that the key stands for, accepted or on its way; None while it is unused. Raises Problem 503."""
+        replay = await self._recall(claim)
+        if replay is not None:
+            return replay.id
+        try:
+            async with asyncio.timeout(self._store_seconds):
+                found = await self._requests.find(claim.hash)
+        except (Unavailable, Overloaded, TimeoutError):
+            raise unavailable("It cannot be told right now whether the key was used.") from None
+        return found.value.id if found is not None and self._lasts(found) else None
+
     def _request(self, claim: Claim, proposal: Proposal[T]) -> KeyedRequest:
         expire_at = max(self._clock.now() + KEPT_SECONDS * MILLISECONDS, proposal.expires_at)
         return KeyedRequest(proposal.id, claim.fingerprint, proposal.takes_seconds, expire_at)

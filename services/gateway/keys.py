@@ -14,9 +14,10 @@ from services.gateway.asking import nothing_else, small_object
 from services.gateway.auth import Authenticator
 from services.gateway.key_requests import KeyRequest, parse_key, parse_rotation
 from services.gateway.paging import Cursors, check_query, page_answer, page_of
-from services.gateway.problems import FORBIDDEN, INVALID_REQUEST, KEY_REVOKED, Problem, not_found, unavailable
+from services.gateway.problems import FORBIDDEN, KEY_REVOKED, Problem, not_found, unavailable
+from services.gateway.tenants import seen_tenant
 from shared.clock import Clock
-from shared.models.key import KEY_ID, TENANT, ApiKey, KeyToken, draw_key_id, draw_token, shown
+from shared.models.key import KEY_ID, ApiKey, KeyToken, draw_key_id, draw_token, shown
 from shared.storage.contract import Conflict, KeyRing, Stored
 
 MAX_ROUNDS = 5
@@ -46,7 +47,7 @@ class KeyRoutes:
 
     async def page(self, request: web.Request, key: ApiKey) -> web.Response:
         """`GET /v1/keys`."""
-        tenant, now = _listed(request, key), self.clock.now()
+        tenant, now = seen_tenant(request.query.get("tenant"), key), self.clock.now()
         listing = f"keys of {tenant or 'all'}"
         page = page_of(request, self.cursors, listing, filters=["tenant"])
         found = await self.ring.page(tenant, after=page.after, limit=page.limit + 1)
@@ -128,18 +129,6 @@ def _check_scopes(scopes: frozenset[str], *, by: ApiKey) -> None:
     beyond = sorted(scopes - by.scopes)
     if beyond:
         raise Problem(FORBIDDEN, f"Your own key lacks what the key would have: {', '.join(beyond)}.")
-
-
-def _listed(request: web.Request, key: ApiKey) -> str | None:
-    """Whose keys a list shows; None: everyone's."""
-    asked = request.query.get("tenant")
-    if asked is not None and not TENANT.fullmatch(asked):
-        raise Problem(INVALID_REQUEST, "The query's tenant must be lower-case letters, digits and hyphens.")
-    if "system" in key.scopes:
-        return asked
-    if asked not in {None, key.tenant}:
-        raise Problem(FORBIDDEN, "Only a key with the scope system sees keys of another tenant.")
-    return key.tenant
 
 
 def _hash(secret: str) -> bytes:

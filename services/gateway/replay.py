@@ -21,7 +21,7 @@ from services.gateway.answers import Accepted, job_answer
 from services.gateway.asking import small_object
 from services.gateway.edge import TRAIL
 from services.gateway.fields import Fields, whole
-from services.gateway.idempotency import Claim, Idempotency, Proposal, Replayed
+from services.gateway.idempotency import Claim, First, Idempotency, Proposal, Replayed
 from services.gateway.posting import Desk, Own
 from services.gateway.problems import INPUT_UNKNOWN, NOT_TERMINAL, Problem
 from services.gateway.submission import Caching, Submission
@@ -50,15 +50,36 @@ class Replays:
         if not state.terminal:
             members = {"job": orjson.Fragment(state.body)}
             raise Problem(NOT_TERMINAL, "The job is not over yet. Wait for it, or cancel it.", members=members)
-        traceparent = request[TRAIL].traceparent
-        asked = Replaying(self._desk, self._ids, self._retention, issued, number, key.tenant, traceparent)
-        claim = Claim.of(tenant=key.tenant, route=ROUTE, key=f"{issued.text}:{number}", body=None)
-        met = await self._idempotency.once(claim, asked)
+        met = await self.replay(issued, key.tenant, number=number, traceparent=request[TRAIL].traceparent)
         job = met.value.state
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if isinstance(met, Replayed):
             headers["Idempotency-Replayed"] = "true"
         return job_answer(job, status=200 if job.terminal else 202, headers=headers)
+
+    async def replay(
+        self, origin: IssuedId, tenant: str, *, number: int, traceparent: str | None
+    ) -> First[Accepted] | Replayed[Accepted]:
+        """The replay of a job that is over, made now or when that number was asked for first. Raises Problem."""
+        asked = self._asked(origin, tenant, number, traceparent)
+        return await self._idempotency.once(_claim(origin, tenant, number), asked)
+
+    async def foresee(self, origin: IssuedId, tenant: str, *, number: int) -> str | None:
+        """The id of the replay, if it was asked for before; None if it would be made now. Changes nothing.
+
+        Raises the Problem that `replay` would.
+        """
+        used = await self._idempotency.used(_claim(origin, tenant, number))
+        if used is None:
+            await self._asked(origin, tenant, number, None).propose()
+        return used
+
+    def _asked(self, origin: IssuedId, tenant: str, number: int, traceparent: str | None) -> "Replaying":
+        return Replaying(self._desk, self._ids, self._retention, origin, number, tenant, traceparent)
+
+
+def _claim(origin: IssuedId, tenant: str, number: int) -> Claim:
+    return Claim.of(tenant=tenant, route=ROUTE, key=f"{origin.text}:{number}", body=None)
 
 
 @dataclass(frozen=True, slots=True)

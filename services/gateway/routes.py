@@ -8,6 +8,8 @@ from aiohttp import web
 from services.gateway.auth import Authenticator
 from services.gateway.cancel import Cancels
 from services.gateway.catalogue import CatalogueRoutes
+from services.gateway.dead_letters import DeadLetterRoutes
+from services.gateway.dead_replay import DeadReplays
 from services.gateway.delete import Deletes
 from services.gateway.events import Events
 from services.gateway.explain import Explains
@@ -69,6 +71,8 @@ class OperatorEndpoints:
     catalogue: CatalogueRoutes
     keys: KeyRoutes
     queues: QueueRoutes
+    dead_letters: DeadLetterRoutes
+    dead_replays: DeadReplays
 
 
 def operators_table(operators: OperatorEndpoints) -> Sequence[Route]:
@@ -80,6 +84,9 @@ def operators_table(operators: OperatorEndpoints) -> Sequence[Route]:
         Route("GET", "/v1/keys/{id}", "operator", operators.keys.get),
         Route("DELETE", "/v1/keys/{id}", "operator", operators.keys.revoke),
         Route("POST", "/v1/keys/{id}/rotate", "operator", operators.keys.rotate),
+        Route("GET", "/v1/dead-letters", "operator", operators.dead_letters.page),
+        Route("GET", "/v1/dead-letters/groups", "operator", operators.dead_letters.groups),
+        Route("POST", "/v1/dead-letters/replay", "operator", operators.dead_replays.post),
         Route("GET", "/v1/queues", "system", operators.queues.all),
         Route("POST", "/v1/queues/{name}/pause", "system", operators.queues.pause),
         Route("POST", "/v1/queues/{name}/resume", "system", operators.queues.resume),

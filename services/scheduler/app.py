@@ -1,6 +1,7 @@
 """The scheduler's composition root: the only place here that names Pub/Sub, Firestore and Redis."""
 
 import random
+import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from services.scheduler.figures import Figures, Gauges
 from services.scheduler.push_pauses import PushPauses
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
+from services.scheduler.tenure import LEAVE_SECONDS, Tenure
 from shared.cache.lane_meter import LaneMeter
 from shared.cache.redis.address import Address
 from shared.cache.redis.connection import Connection
@@ -19,8 +21,14 @@ from shared.messaging.counting import CountingPublisher
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubPushSwitch
 from shared.messaging.push import push_plan
 from shared.messaging.topics import Names
-from shared.storage.contract import TIMER_SHARDS
-from shared.storage.firestore import FirestoreCatalogue, FirestoreDatabase, FirestoreQueueControls, FirestoreTimers
+from shared.storage.firestore import (
+    FirestoreCatalogue,
+    FirestoreDatabase,
+    FirestoreQueueControls,
+    FirestoreShardLeases,
+    FirestoreTimers,
+)
+from shared.telemetry.metrics import TIMER_SHARDS_HELD
 
 CLOSE_SECONDS = 1.0
 
@@ -38,20 +46,35 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
         )
         broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
         publisher = PubSubPublisher(broker)
+        tenure = Tenure(
+            settings.instance,
+            FirestoreShardLeases(database),
+            clock,
+            lease_seconds=settings.shard_lease_seconds,
+            draw_term=lambda: secrets.token_hex(8),
+            chance=random.random,
+        )
+        runtime.metrics.gauge(TIMER_SHARDS_HELD).set_function(lambda: len(tenure.shards))
         releaser = Releaser(
             settings,
             timers=FirestoreTimers(database),
             publisher=CountingPublisher(publisher, names, meter.published),
+            shards=lambda: tenure.shards,
             clock=clock,
             metrics=runtime.metrics,
             chance=random.random,
         )
+
+        async def drain(seconds: float) -> None:
+            await releaser.finish(max(0.0, seconds - LEAVE_SECONDS))
+            await tenure.leave()
+
         try:
-            shards = (releaser.follow(shard) for shard in range(TIMER_SHARDS))
             pauses = _pauses(settings, database, broker, clock)
-            async with running(meter.run(), figures.follow(settings.figures_seconds), *pauses, *shards):
+            shown = figures.follow(settings.figures_seconds)
+            async with running(meter.run(), tenure.run(), releaser.run(), shown, *pauses):
                 checks = {"broker": broker.until_ready, "store": database.ping}
-                yield Service(checks, stop_taking=releaser.stop, drain=releaser.finish)
+                yield Service(checks, stop_taking=releaser.stop, drain=drain)
         finally:
             await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
             await broker.aclose()

@@ -7,11 +7,19 @@ from shared.config import ServiceSettings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ServiceSettings):
-    poll_seconds: float = setting(
-        0.5, unit="seconds", why="between looks at a shard; a timer written since waits so long"
+    poll_seconds: float = setting(0.4, unit="seconds", why="between sweeps for timers while some fall due")
+    awake_seconds: float = setting(30.0, unit="seconds", why="after the last timer until nothing is swept any more")
+    idle_poll_seconds: float = setting(
+        0.9, unit="seconds", why="between looks then; a timer written to be due at once may be late by so much"
     )
-    horizon_seconds: float = setting(1.5, unit="seconds", why="timers due so soon are taken along and held until then")
-    page: int = setting(500, unit="timers", why="taken from a shard at once")
+    wake_seconds: float = setting(3.0, unit="seconds", why="a timer that is due so soon has sweeps begin again")
+    horizon_seconds: float = setting(0.8, unit="seconds", why="timers due so soon are taken along and held until then")
+    page: int = setting(2_500, unit="timers", why="taken from a part of the shards at once")
+    most_taken: int = setting(10_000, unit="timers", why="held at once; a few pages more may come on top")
+    taken_bytes: int = setting(64 * 1024 * 1024, unit="bytes", why="of messages held at once, likewise")
+    shard_lease_seconds: int = setting(
+        6, unit="seconds", why="a scheduler that was silent for so long has lost its part of the timers to the others"
+    )
     publish_seconds: float = setting(5.0, unit="seconds", why="for one publish, retries included")
     cache_seconds: float = setting(1.0, unit="seconds", why="for telling Redis what was released; only figures need it")
     push_endpoint: str = setting(

@@ -3,6 +3,7 @@
 In two steps: `connected` makes the adapters, `serving` builds the worker on them. `worker` is both.
 """
 
+import asyncio
 import math
 import os
 import random
@@ -16,7 +17,7 @@ from services.worker import pausing
 from services.worker.announce import announce
 from services.worker.cancellation import hear_cancels
 from services.worker.claim import Claimant, Claims
-from services.worker.consume import taking
+from services.worker.consume import burying, taking
 from services.worker.execution.engine import Engine
 from services.worker.execution.settings import ExecutionSettings
 from services.worker.jwks import KeySet, fetching
@@ -28,6 +29,7 @@ from services.worker.reports import Reports
 from services.worker.retry import Backoff
 from services.worker.settings import Settings
 from services.worker.tell import Telling
+from services.worker.undeliverable import Undeliverable
 from services.worker.work import Tools, Work
 from shared.cache.contract import CancelCalls, Landing, StreamWriter, Teller
 from shared.cache.lane_meter import LaneMeter
@@ -97,22 +99,28 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
         catalogue = await engine.start()
         entries = [loaded.entry for loaded in catalogue.values()]
         reports = Reports(adapters.streams, clock)
-        work, keeper = _work(settings, runtime, adapters, engine, reports)
+        tools = _tools(settings, runtime, adapters, engine, reports)
+        work, keeper = Work(tools), tools.keeper
         queues = _intake(settings, runtime, adapters, engine, work.handle)
+        dead = burying(settings, catalogue, adapters.source, _undeliverable(settings, tools).handle, clock)
         meter = LaneMeter(adapters.lanes, settings.instance, clock, random.random)
         meter_lanes(meter, queues.consumers, Names(settings.prefix))
         await announce(entries, adapters.catalogue, clock, random.random)
         await pausing.look(adapters.controls, queues)
         pauses = pausing.follow(adapters.controls, queues, clock, every_seconds=settings.controls_seconds)
         cancels = hear_cancels(settings.instance, adapters.calls, keeper, clock, random.random)
-        async with running(keeper.run(), reports.run(), cancels, pauses, meter.run()), queues.running():
+        async with running(keeper.run(), reports.run(), cancels, pauses, meter.run()), queues.running(), dead.running():
+
+            async def stop() -> None:
+                await queues.stop()
+                await dead.stop()
 
             async def drain(seconds: float) -> None:
                 await engine.drain(max(0.0, seconds - RELEASE_SECONDS))
                 await engine.close()
-                await queues.drain(RELEASE_SECONDS)
+                await asyncio.gather(queues.drain(RELEASE_SECONDS), dead.drain(RELEASE_SECONDS))
 
-            yield Service({**adapters.checks, "runners": engine.check}, queues.stop, drain)
+            yield Service({**adapters.checks, "runners": engine.check}, stop, drain)
 
 
 def _intake(settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, handle: Handle) -> Intake:
@@ -124,9 +132,20 @@ def _intake(settings: Settings, runtime: Runtime, adapters: Adapters, engine: En
     return receiving(settings, catalogue, slots, keys, handle, clock=clock, draw=random.random, metrics=runtime.metrics)
 
 
-def _work(
-    settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, reports: Reports
-) -> tuple[Work, Keeper]:
+def _undeliverable(settings: Settings, tools: Tools) -> Undeliverable:
+    return Undeliverable(
+        tools.store,
+        settings.instance,
+        telling=tools.telling,
+        measures=tools.measures,
+        names=tools.names,
+        traces=tools.traces,
+        clock=tools.clock,
+        chance=tools.chance,
+    )
+
+
+def _tools(settings: Settings, runtime: Runtime, adapters: Adapters, engine: Engine, reports: Reports) -> Tools:
     names, store, clock = Names(settings.prefix), adapters.store, adapters.clock
     claimant = Claimant(settings.instance, settings.lease_seconds, lambda: secrets.token_hex(8))
     telling = Telling(
@@ -138,7 +157,7 @@ def _work(
         publish_seconds=settings.publish_seconds,
     )
     keeper = Keeper(clock=clock, lease_seconds=settings.lease_seconds, announce=telling.running)
-    tools = Tools(
+    return Tools(
         claims=Claims(store, claimant, clock),
         claimant=claimant,
         store=store,
@@ -153,7 +172,6 @@ def _work(
         clock=clock,
         chance=random.random,
     )
-    return Work(tools), keeper
 
 
 @asynccontextmanager

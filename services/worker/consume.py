@@ -13,7 +13,7 @@ from services.worker.execution.task import Catalogue, RunIn
 from services.worker.settings import Settings
 from shared.clock import Clock
 from shared.lifecycle import running
-from shared.messaging.consumer import Consumer
+from shared.messaging.consumer import Consumer, Pace
 from shared.messaging.contract import Handle, Source
 from shared.messaging.lanes import Lane
 from shared.messaging.topics import WORKER, Names
@@ -21,7 +21,10 @@ from shared.models import job
 
 WEIGHTS = {job.Lane.INTERACTIVE: 4, job.Lane.BULK: 1}
 """Shares of a queue's capacity while both lanes have work."""
-
+DEAD_CAPACITY = 16
+"""Dead letters of a queue that are ended at once: each is a write or two."""
+DEAD_PACE = Pace(pulls=1, wait_seconds=5.0)
+"""They are rare, and nobody waits for them."""
 
 _log = logging.getLogger("sluice.worker")
 
@@ -81,6 +84,21 @@ def taking(
     )
 
 
+def burying(settings: Settings, catalogue: Catalogue, source: Source, handle: Handle, clock: Clock) -> Taking:
+    """A consumer for the dead letters of each queue that this worker serves. A pause does not hold them up."""
+    names = Names(settings.prefix)
+    queues = {loaded.entry.queue for loaded in catalogue.values()}
+    return Taking(
+        {
+            queue: Consumer(
+                source, _dead_lanes(names, queue), handle, capacity=DEAD_CAPACITY, clock=clock, pace=DEAD_PACE
+            )
+            for queue in sorted(queues)
+            if not settings.queues or queue in settings.queues
+        }
+    )
+
+
 def capacities(catalogue: Catalogue, slots: Mapping[RunIn, int]) -> dict[str, int]:
     """How many messages of each queue may be held: what the kinds of handlers on it can run at once."""
     kinds: dict[str, set[RunIn]] = {}
@@ -91,3 +109,7 @@ def capacities(catalogue: Catalogue, slots: Mapping[RunIn, int]) -> dict[str, in
 
 def _lanes(names: Names, queue: str) -> list[Lane]:
     return [Lane(names.reader(names.jobs(queue, lane), WORKER), weight) for lane, weight in WEIGHTS.items()]
+
+
+def _dead_lanes(names: Names, queue: str) -> list[Lane]:
+    return [Lane(names.reader(names.dead(queue, lane), WORKER)) for lane in job.Lane]

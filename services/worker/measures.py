@@ -9,7 +9,7 @@ from prometheus_client import Counter, Histogram
 
 from services.worker.claim import Claim
 from shared.clock import MILLISECONDS, Clock
-from shared.models.job import Job
+from shared.models.job import ErrorCode, Job
 from shared.telemetry.logs import tell
 from shared.telemetry.metrics import CLAIMS, JOB_QUEUE_TIME, JOB_RUN_TIME, JOBS_FINISHED, JOBS_RUNNING, Metrics
 
@@ -61,6 +61,20 @@ class Measures:
                 "lost": job.lost,
                 "queue_seconds": round(_queue_seconds(job), 3),
                 "run_seconds": round(run_seconds, 3),
+            },
+        )
+
+    def given_up(self, job: Job) -> None:
+        """The broker gave up on the job's message, and it was ended."""
+        self._label(self._finished, job.spec.handler, str(ErrorCode.UNDELIVERABLE)).inc()
+        _log.warning(
+            "a job was undeliverable",
+            extra={
+                "job": job.spec.id,
+                "tenant": job.spec.tenant,
+                "handler": job.spec.handler,
+                "queue": job.spec.queue,
+                "attempt": job.attempt,
             },
         )
 

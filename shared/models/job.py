@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
+from shared.models.fingerprint import fingerprint
+
 MAX_ATTEMPT_RECORDS = 10
 """The history kept of a job's failed attempts: the last ones."""
 
@@ -155,6 +157,8 @@ class Job:
     cancel_requested_at: int | None = None
     deleted_at: int | None = None
     """Since then this is a stub."""
+    fingerprint: str | None = None
+    """Set on a **dead letter**, a job that was given up on: equal for those that died of the same thing."""
 
     @property
     def order(self) -> int:
@@ -201,7 +205,19 @@ class Job:
 
     def failed(self, error: JobError, *, at: int, cause: JobError | None = None) -> Self:
         """Over, for good. The failed attempt joins the history, as its `cause` where that says more than `error`."""
-        return replace(self._with_attempt(cause or error, at), status=JobStatus.FAILED, error=error, finished_at=at)
+        return replace(
+            self._with_attempt(cause or error, at),
+            status=JobStatus.FAILED,
+            error=error,
+            finished_at=at,
+            fingerprint=self._mark(error, cause or error),
+        )
+
+    def undeliverable(self, error: JobError, *, at: int) -> Self:
+        """Over, because the broker gave up on its message. Only an attempt that had begun joins the history."""
+        job = self._with_attempt(error, at) if self.status is JobStatus.RUNNING else self
+        mark = self._mark(error, error)
+        return replace(job, status=JobStatus.FAILED, error=error, finished_at=at, fingerprint=mark)
 
     def waiting(self, error: JobError, *, until: int, at: int) -> Self:
         """The attempt failed and the next one starts at `until`."""
@@ -243,7 +259,14 @@ class Job:
             error=self.error and replace(self.error, message=""),
             attempts=(),
             deleted_at=at,
+            fingerprint=None,
         )
+
+    def _mark(self, error: JobError, cause: JobError) -> str | None:
+        """Makes a failure with `error` a dead letter, unless its handler decided not to work on the input."""
+        if error.code is ErrorCode.REJECTED:
+            return None
+        return fingerprint(self.spec.handler, error.code, cause.code, message=cause.message)
 
     def _with_attempt(self, error: JobError, at: int) -> Self:
         started_at = self.started_at if self.started_at is not None else at

@@ -12,13 +12,14 @@ microseconds, and only their differences are used.
 | `handlers` | worker at start → gateway | the same version announces the same entry |
 | `keys` | `sluice-admin`, gateway → gateway | written whole; changed by precondition |
 | `queues` | gateway → gateway, worker | written whole |
+| `schedulers`, `allotments` | scheduler → scheduler (`shard_leases`) | writes have preconditions |
 
 Every call ends within the adapter's own deadline. Beside what a method names it raises Overloaded, when too many calls
 wait already and nothing was started, and a write raises DocumentRefused, when no store will ever take the document.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
@@ -32,6 +33,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 TIMER_SHARDS = 16
 """An index on a rising time takes about 500 writes a second; so many shards lead it."""
+DUE_BYTES = 4_000_000
+"""Bodies of due timers that are read at once, but for the last of them: pages of large ones are short."""
 JOB_SHARDS = 16
 """The same, for the indexes that list jobs."""
 
@@ -100,6 +103,18 @@ class Timer:
     @property
     def shard(self) -> int:
         return shard_of(self.id, TIMER_SHARDS)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DuePlace:
+    """Where a timer stands among those that are due."""
+
+    due_at: int
+    id: str
+
+    @classmethod
+    def of(cls, timer: Timer) -> "DuePlace":
+        return cls(timer.due_at, timer.id)
 
 
 class JobReader(Protocol):
@@ -192,8 +207,12 @@ class Timers(Protocol):
         """Raises StoreUnavailable or CommitUnknown."""
         ...
 
-    async def due(self, shard: int, *, until: int, limit: int) -> Sequence[Stored[Timer]]:
-        """Timers of `shard` (0…TIMER_SHARDS-1) with `due_at` up to `until`, earliest first. Raises StoreUnavailable."""
+    async def due(
+        self, shards: Collection[int], *, until: int, limit: int, after: DuePlace | None = None
+    ) -> Sequence[Stored[Timer]]:
+        """Timers of `shards` (0…TIMER_SHARDS-1) with `due_at` up to `until`, earliest first, from the first behind
+        `after`. Fewer than `limit` if that is all, or if their bodies come to DUE_BYTES. Raises StoreUnavailable.
+        """
         ...
 
     async def next_due(self, shard: int) -> int | None:

@@ -5,7 +5,7 @@ other members are the facts it rests on, null where they do not apply or nobody 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +22,10 @@ class Reason(StrEnum):
     """Queued: the broker has it and no worker has claimed it. `backlog` says how many wait, where that is known."""
     NO_WORKER_ANNOUNCED = "no_worker_announced"
     """Queued, and no worker has ever announced the job's handler to this system."""
+    NO_WORKER_SEEN = "no_worker_seen"
+    """It waits for a worker, and none takes from its queue at present."""
+    QUEUE_PAUSED = "queue_paused"
+    """It waits for a worker, and an operator has paused its queue."""
     DELAYED = "delayed"
     """Scheduled: its client asked for a time to run at, `until`."""
     BACKOFF = "backoff"
@@ -62,6 +66,38 @@ class Explanation:
     """Since when it is in this state."""
     until: int | None = None
     """When it changes by itself, if that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The queue that a job waits in."""
+
+    name: str
+    paused_at: int | None = None
+    """Milliseconds since the epoch; None: it runs, or nobody can tell."""
+    backlog: int | None = None
+    """Messages of the job's lane that no worker holds."""
+    workers: int | None = None
+    """Processes that take from the lane."""
+
+
+WAITING = frozenset({Reason.WAITING_FOR_WORKER, Reason.DUE, Reason.RELEASED, Reason.LEASE_LAPSED})
+"""A worker has to come for it."""
+
+
+def in_queue(why: Explanation, queue: QueueState | None) -> Explanation:
+    """The same, or what about its queue keeps workers from a job that waits for one."""
+    if queue is None or why.reason not in WAITING:
+        return why
+    if queue.paused_at is not None:
+        detail = f"An operator has paused its queue, {queue.name}, since {rfc3339(queue.paused_at)}."
+        return replace(why, reason=Reason.QUEUE_PAUSED, detail=detail)
+    if queue.workers == 0:
+        return replace(why, reason=Reason.NO_WORKER_SEEN, detail=f"No worker takes from its queue, {queue.name}.")
+    if queue.backlog:
+        behind = "1 message waits" if queue.backlog == 1 else f"{queue.backlog} messages wait"
+        return replace(why, detail=f"{why.detail} {behind} in its queue, {queue.name}.")
+    return why
 
 
 def explain(stored: Stored[Job], now: int) -> Explanation:
@@ -141,9 +177,9 @@ def _head(id: str, status: str, handler: str | None, why: Explanation) -> dict[s
     }
 
 
-def facts(stored: Stored[Job], now: int) -> dict[str, Any]:
-    """Of a job that has a document."""
-    job, why = stored.value, explain(stored, now)
+def facts(stored: Stored[Job], now: int, queue: QueueState | None = None) -> dict[str, Any]:
+    """Of a job that has a document. queue: its state, where it waits for a worker and that is known."""
+    job, why = stored.value, in_queue(explain(stored, now), queue)
     spec, runs = job.spec, job.status is JobStatus.RUNNING
     limit = round(spec.timeout_seconds * MILLISECONDS)
     error = job.error and {"code": job.error.code, "message": job.error.message, "retryable": job.error.retryable}
@@ -158,14 +194,16 @@ def facts(stored: Stored[Job], now: int) -> dict[str, Any]:
         "lost_leases": job.lost,
         "cancel_requested_at": _time(job.cancel_requested_at),
         "error": error,
-        "backlog": None,
+        "backlog": queue and queue.backlog,
     }
 
 
-def facts_of_unclaimed(issued: IssuedId, status: JobStatus, handler: str | None, *, announced: bool) -> dict[str, Any]:
+def facts_of_unclaimed(
+    issued: IssuedId, status: JobStatus, handler: str | None, *, announced: bool, queue: QueueState | None = None
+) -> dict[str, Any]:
     """Of a job without a document.
 
-    handler: where that is known. announced: whether any worker has announced it, as far as is known.
+    handler: where that is known. announced: whether any worker has announced it, as far as is known. queue: as `facts`.
     """
     if status is JobStatus.EXPIRED:
         why = Explanation(Reason.EXPIRED_BEFORE_START, "No worker came to it within its lifetime.", issued.expires_at)
@@ -173,6 +211,7 @@ def facts_of_unclaimed(issued: IssuedId, status: JobStatus, handler: str | None,
         why = Explanation(Reason.NO_WORKER_ANNOUNCED, "No worker has announced its handler.", issued.created_at)
     else:
         why = Explanation(Reason.WAITING_FOR_WORKER, "No worker has claimed it yet.", issued.created_at)
+    why = in_queue(why, queue)
     return {
         **_head(issued.text, status, handler, why),
         "attempt": 0,
@@ -184,7 +223,7 @@ def facts_of_unclaimed(issued: IssuedId, status: JobStatus, handler: str | None,
         "lost_leases": 0,
         "cancel_requested_at": None,
         "error": None,
-        "backlog": None,
+        "backlog": queue and queue.backlog,
     }
 
 

@@ -5,7 +5,8 @@ the store's own; no two writes share a microsecond, so versions always tell them
 """
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
@@ -15,7 +16,19 @@ from shared.models.handler import HandlerEntry
 from shared.models.job import Job
 from shared.models.key import ApiKey
 from shared.models.queue import QueueControl
-from shared.storage.contract import Conflict, JobFilter, KeyedRequest, Place, Stored, Timer, Version, WriteResult
+from shared.storage.contract import (
+    DUE_BYTES,
+    Conflict,
+    DuePlace,
+    JobFilter,
+    KeyedRequest,
+    Place,
+    Stored,
+    Timer,
+    Version,
+    WriteResult,
+)
+from shared.storage.shard_leases import Allotment, Term
 
 T = TypeVar("T")
 
@@ -35,6 +48,14 @@ class _Collection(Generic[T]):
         found = self.documents.get(id)
         return None if found is not None and found[1] == held else Conflict.STALE
 
+    def conflict(self, id: str, held: Version | None) -> Conflict | None:
+        """Of a write that creates where nothing is held."""
+        return self.conflict_of_create(id) if held is None else self.conflict_of_update(id, held)
+
+    def write(self, id: str, value: T, version: Version) -> Version:
+        self.documents[id] = (value, version)
+        return version
+
 
 class MemoryDatabase:
     """clock: the store's time."""
@@ -49,6 +70,8 @@ class MemoryDatabase:
         self.handlers: _Collection[HandlerEntry] = _Collection()
         self.keys: _Collection[ApiKey] = _Collection()
         self.queues: _Collection[QueueControl] = _Collection()
+        self.schedulers: _Collection[Term] = _Collection()
+        self.allotments: _Collection[Allotment] = _Collection()
 
     def fail(self) -> None:
         """Make every call raise StoreUnavailable until `heal`."""
@@ -143,12 +166,12 @@ class MemoryJobLists:
         await self._database.answer()
         fitting = [job for job, _ in self._jobs.documents.values() if job.deleted_at is None and _fits(job, wanted)]
         below = [job for job in fitting if after is None or Place.of(job) < after]
-        return [_summary(job) for job in sorted(below, key=Place.of, reverse=True)[:limit]]
+        return [summary(job) for job in sorted(below, key=Place.of, reverse=True)[:limit]]
 
     async def summaries(self, ids: Sequence[str]) -> Sequence[Job | None]:
         await self._database.answer()
         found = [self._jobs.documents.get(id) for id in ids]
-        return [each and _summary(each[0]) for each in found]
+        return [each and summary(each[0]) for each in found]
 
 
 class MemoryTimers:
@@ -168,14 +191,19 @@ class MemoryTimers:
         self._timers.documents[timer.id] = (timer, version)
         return version
 
-    async def due(self, shard: int, *, until: int, limit: int) -> Sequence[Stored[Timer]]:
+    async def due(
+        self, shards: Collection[int], *, until: int, limit: int, after: DuePlace | None = None
+    ) -> Sequence[Stored[Timer]]:
         await self._database.answer()
-        found = [Stored(*each, read_at=self._database.now()) for each in self._of(shard) if each[0].due_at <= until]
-        return found[:limit]
+        due = [each for each in self._of(shards) if each[0].due_at <= until]
+        behind = [each for each in due if after is None or DuePlace.of(each[0]) > after]
+        sizes = itertools.accumulate((len(timer.body) for timer, _ in behind), initial=0)
+        page = [each for each, before in zip(behind[:limit], sizes, strict=False) if before < DUE_BYTES]
+        return [Stored(*each, read_at=self._database.now()) for each in page]
 
     async def next_due(self, shard: int) -> int | None:
         await self._database.answer()
-        found = self._of(shard)
+        found = self._of([shard])
         return found[0][0].due_at if found else None
 
     async def delete(self, id: str, held: Version) -> WriteResult:
@@ -190,9 +218,9 @@ class MemoryTimers:
         await self._database.answer()
         self._timers.documents.pop(id, None)
 
-    def _of(self, shard: int) -> list[tuple[Timer, Version]]:
-        found = [each for each in self._timers.documents.values() if each[0].shard == shard]
-        return sorted(found, key=lambda each: (each[0].due_at, each[0].id))
+    def _of(self, shards: Collection[int]) -> list[tuple[Timer, Version]]:
+        found = [each for each in self._timers.documents.values() if each[0].shard in shards]
+        return sorted(found, key=lambda each: DuePlace.of(each[0]))
 
 
 class MemoryIdempotency:
@@ -307,7 +335,8 @@ def _fits(job: Job, wanted: JobFilter) -> bool:
     )
 
 
-def _summary(job: Job) -> Job:
+def summary(job: Job) -> Job:
+    """The job as lists have it: without what makes it large."""
     return replace(job, spec=replace(job.spec, input=b"", traceparent=None), output=None)
 
 

@@ -39,6 +39,9 @@ HTTP_DURATION = Metric(
     _FAST,
 )
 HTTP_HELD = Metric("sluice_http_requests_held", "gauge", "Requests held open for a job to change.")
+LOOP_LATENESS = Metric(
+    "sluice_loop_lateness", "gauge", "How late the gateway's loop runs its timers, smoothed.", (), "seconds"
+)
 CACHE_ANSWERS = Metric(
     "sluice_cache_answers", "counter", "Requests for work that is shared, by what the cache said.", ("answer",)
 )
@@ -56,6 +59,7 @@ CLAIMS = Metric("sluice_claims", "counter", "Claims tried, by result.", ("result
 PUSHES = Metric("sluice_pushes", "counter", "Messages pushed to this worker, by what was answered.", ("outcome",))
 TIMERS_RELEASED = Metric("sluice_timers_released", "counter", "Timers whose message was published.")
 TIMER_LAG = Metric("sluice_timer_lag", "histogram", "From a timer's due time to its release.", (), "seconds", _LONG)
+TIMER_SHARDS_HELD = Metric("sluice_timer_shards", "gauge", "Shards of the timers that this scheduler has.")
 QUEUE_BACKLOG = Metric("sluice_queue_backlog", "gauge", "Messages that no worker holds.", ("queue", "lane"))
 QUEUE_OLDEST_AGE = Metric(
     "sluice_queue_oldest_age",

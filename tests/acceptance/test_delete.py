@@ -59,7 +59,7 @@ async def test_a_canceled_delayed_job_leaves_no_timer(api: ApiClient, system: Sy
         timers = FirestoreTimers(database)
 
         async def ids() -> set[str]:
-            found = [await timers.due(shard, until=2**45, limit=500) for shard in range(16)]
+            found = [await timers.due([shard], until=2**45, limit=500) for shard in range(16)]
             return {each.value.id for page in found for each in page}
 
         assert f"{id}:1" in await ids()

@@ -118,7 +118,7 @@ def classify(call: Call, status: int, headers: Any, body: bytes) -> Outcome:
 
 
 def _order(headers: Any) -> int:
-    return int(headers["ETag"].strip('"'), 16)
+    return int(headers["ETag"].removeprefix("W/").strip('"'), 16)  # weak while progress may change beside it
 
 
 def _problem(body: bytes) -> dict[str, Any]:

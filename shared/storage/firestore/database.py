@@ -97,9 +97,9 @@ class FirestoreDatabase:
         """See `Reader.read`."""
         return self._entered.reader.read(name)
 
-    def query(self, query: Message) -> Coroutine[Any, Any, Sequence[Found]]:
+    def query(self, query: Message, most_bytes: int | None = None) -> Coroutine[Any, Any, Sequence[Found]]:
         """See `Queries.run`."""
-        return self._entered.queries.run(query)
+        return self._entered.queries.run(query, most_bytes)
 
     def pick(self, names: Iterable[str], fields: Iterable[str]) -> Coroutine[Any, Any, Sequence[Found]]:
         """See `Queries.pick`."""

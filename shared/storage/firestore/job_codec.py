@@ -3,6 +3,7 @@
 `input` and `output` are JSON bytes. `shard` leads the list indexes (the stub of a deleted job has none); `labels` are
 stored as `key=value` strings, which one index serves whatever the keys are (a map would need an index a key, and
 refuses keys like `__name__`).
+`dead_at` is there on dead letters alone, so that their indexes hold nothing else.
 `replaces` holds the version that an update found: Firestore keeps the old update time for a write that changes nothing,
 and the renewal of a lease must count as a write.
 """
@@ -31,6 +32,8 @@ STATE_FIELDS: Final = (
     "attempts",
     "cancel_requested_at",
     "deleted_at",
+    "fingerprint",
+    "dead_at",
     "expire_at",
     "replaces",
 )
@@ -116,6 +119,9 @@ def set_state(fields: Message, job: Job, *, expire_at: int, replaces: Version | 
     _set_optional_time(fields, "cancel_requested_at", job.cancel_requested_at)
     _set_optional_time(fields, "deleted_at", job.deleted_at)
     _set_outcome(fields, job)
+    if job.fingerprint is not None:
+        fields["fingerprint"].string_value = job.fingerprint
+        _set_optional_time(fields, "dead_at", job.finished_at)
     set_time(fields, "expire_at", expire_at)
     if replaces is not None:
         fields["replaces"].integer_value = replaces.updated_at
@@ -160,6 +166,7 @@ def job_of(id: str, fields: Message) -> Job:
         else tuple(_attempt_of(each.map_value.fields) for each in attempts.array_value.values),
         cancel_requested_at=read.optional_time(fields, "cancel_requested_at"),
         deleted_at=read.optional_time(fields, "deleted_at"),
+        fingerprint=read.optional_text(fields, "fingerprint"),
     )
 
 

@@ -38,14 +38,20 @@ class Queries:
         self._admission = Admission("queries", calls=limits.max_pending_queries)
         self._places = asyncio.Semaphore(limits.queries_in_flight)
 
-    async def run(self, query: Message) -> Sequence[Found]:
-        """The documents that a StructuredQuery finds, in its order. Raises StoreUnavailable, Overloaded."""
+    async def run(self, query: Message, most_bytes: int | None = None) -> Sequence[Found]:
+        """The documents that a StructuredQuery finds, in its order; with `most_bytes` those up to the one that makes
+        them so many. Raises StoreUnavailable, Overloaded.
+        """
         request = RunQueryRequest(parent=self._target.documents, structured_query=query).SerializeToString()
 
         async def call(timeout: float) -> AsyncIterator[Found]:
+            size = 0
             async for reply in self._connection.run_query(request, timeout=timeout):
                 if reply.HasField("document"):
                     yield Found(reply.document, micros(reply.read_time))
+                    size += reply.ByteSize() if most_bytes else 0
+                if most_bytes and size >= most_bytes:
+                    return
 
         return await self._answered(call)
 

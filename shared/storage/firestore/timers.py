@@ -3,20 +3,20 @@
 Found by (shard, due_at): an index on a rising time alone would be a hot spot. Deleted once published, so no expiry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import orjson
 
-from shared.storage.contract import Stored, Timer, Version, WriteResult
+from shared.storage.contract import DUE_BYTES, DuePlace, Stored, Timer, Version, WriteResult
 from shared.storage.firestore import fields as read
 from shared.storage.firestore import writes
 from shared.storage.firestore.database import FirestoreDatabase
 from shared.storage.firestore.protobuf import (
     ALL_OF,
+    AMONG,
     ASCENDING,
     AT_MOST,
-    EQUAL,
     BatchWriteRequest,
     Message,
     StructuredQuery,
@@ -62,20 +62,26 @@ class FirestoreTimers:
             set_timer(writes.create(request, name), timer)
         return await self._database.write(name, request.SerializeToString())
 
-    async def due(self, shard: int, *, until: int, limit: int) -> Sequence[Stored[Timer]]:
-        query = _earliest(shard, limit)
+    async def due(
+        self, shards: Collection[int], *, until: int, limit: int, after: DuePlace | None = None
+    ) -> Sequence[Stored[Timer]]:
+        query = _earliest(shards, limit)
         latest = query.where.composite_filter.filters.add().field_filter
         latest.field.field_path = "due_at"
         latest.op = AT_MOST
         set_timestamp(latest.value.timestamp_value, until)
-        return [self._stored(found) for found in await self._database.query(query)]
+        if after is not None:
+            cursor = query.start_at  # not `before` these values: behind them
+            set_timestamp(cursor.values.add().timestamp_value, after.due_at)
+            cursor.values.add().reference_value = self._timers.name(after.id)
+        return [self._stored(found) for found in await self._database.query(query, most_bytes=DUE_BYTES)]
 
     def _stored(self, found: Found) -> Stored[Timer]:
         timer = timer_of(self._timers.id(found.document.name), found.document.fields)
         return Stored(timer, found.version, found.read_at)
 
     async def next_due(self, shard: int) -> int | None:
-        query = _earliest(shard, 1)
+        query = _earliest([shard], 1)
         query.select.fields.add().field_path = "due_at"
         found = await self._database.query(query)
         return read.time(found[0].document.fields, "due_at") if found else None
@@ -94,16 +100,19 @@ class FirestoreTimers:
         await self._database.write(name, request.SerializeToString())
 
 
-def _earliest(shard: int, limit: int) -> Message:
+def _earliest(shards: Collection[int], limit: int) -> Message:
+    """One query, however many shards: Firestore merges their parts of the index."""
     query = StructuredQuery()
     query.from_.add().collection_id = "timers"
     query.where.composite_filter.op = ALL_OF
-    equal = query.where.composite_filter.filters.add().field_filter
-    equal.field.field_path = "shard"
-    equal.op = EQUAL
-    equal.value.integer_value = shard
-    order = query.order_by.add()
-    order.field.field_path = "due_at"
-    order.direction = ASCENDING
+    among = query.where.composite_filter.filters.add().field_filter
+    among.field.field_path = "shard"
+    among.op = AMONG
+    for shard in sorted(shards):
+        among.value.array_value.values.add().integer_value = shard
+    for field in ("due_at", "__name__"):
+        order = query.order_by.add()
+        order.field.field_path = field
+        order.direction = ASCENDING
     query.limit.value = limit
     return query

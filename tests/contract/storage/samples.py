@@ -71,6 +71,7 @@ def full(job: Job) -> Job:
         error=JobError(ErrorCode.REJECTED, "no", retryable=False),
         attempts=attempts,
         cancel_requested_at=AT + 6,
+        fingerprint="0123456789abcdef",
     )
 
 

@@ -57,7 +57,7 @@ async def all_fail_unwritten(database: FirestoreDatabase) -> None:
         jobs.create(running()),
         jobs.update(running(), held),
         jobs.update_with_timer(running(), held, new_timer()),
-        FirestoreTimers(database).due(1, until=1, limit=1),
+        FirestoreTimers(database).due([1], until=1, limit=1),
         FirestoreCatalogue(database).announce([new_entry("a")]),
         FirestoreCatalogue(database).entries(),
         FirestoreKeys(database).find("k1"),

@@ -83,7 +83,7 @@ async def test_trouble_without_end_ends_with_the_deadline(scripted: ScriptedFire
         with pytest.raises(StoreUnavailable):
             await FirestoreJobs(database).read(new_id())
         with pytest.raises(StoreUnavailable):
-            await FirestoreTimers(database).due(1, until=1, limit=1)
+            await FirestoreTimers(database).due([1], until=1, limit=1)
 
 
 async def test_silence_ends_with_the_deadline(scripted: ScriptedFirestore) -> None:

@@ -71,6 +71,7 @@ JOB: dict[str, st.SearchStrategy[Any]] = {
     "attempts": st.lists(st.builds(Attempt, counts, codes, texts, times, times), max_size=10).map(tuple),
     "cancel_requested_at": st.none() | times,
     "deleted_at": st.none() | times,
+    "fingerprint": st.none() | texts,
 }
 jobs = st.builds(Job, **JOB)
 TIMER: dict[str, st.SearchStrategy[Any]] = {
@@ -150,7 +151,7 @@ async def test_timers(store: Subject, timer: Timer) -> None:
     version = await store.timers.create(timer)
     assert isinstance(version, Version)
     assert await store.timers.next_due(timer.shard) == timer.due_at
-    [found] = await store.timers.due(timer.shard, until=timer.due_at, limit=10)
+    [found] = await store.timers.due([timer.shard], until=timer.due_at, limit=10)
     assert (found.value, found.version) == (timer, version)
     await store.timers.delete(timer.id, version)
 

@@ -152,7 +152,7 @@ async def test_a_job_and_its_timer_are_written_together(subject: Subject) -> Non
     version = applied(await subject.jobs.update_with_timer(waiting, held, timer))
     found = await stored(subject, job.spec.id)
     assert (found.value, found.version) == (waiting, version)
-    assert [each.value for each in await subject.timers.due(timer.shard, until=AT, limit=10)] == [timer]
+    assert [each.value for each in await subject.timers.due([timer.shard], until=AT, limit=10)] == [timer]
 
 
 async def test_a_stale_job_brings_no_timer(subject: Subject) -> None:
@@ -181,7 +181,7 @@ async def test_one_of_many_rivals_updates_with_its_timer(subject: Subject) -> No
     results = await asyncio.gather(*(subject.jobs.update_with_timer(failed(job), held, timer) for timer in timers))
     winners = [timer for timer, result in zip(timers, results, strict=True) if isinstance(result, Version)]
     assert len(winners) == 1
-    assert [each.value for each in await subject.timers.due(3, until=AT, limit=RIVALS)] == winners
+    assert [each.value for each in await subject.timers.due([3], until=AT, limit=RIVALS)] == winners
 
 
 async def test_a_job_is_scheduled_with_its_timer(subject: Subject) -> None:
@@ -190,7 +190,7 @@ async def test_a_job_is_scheduled_with_its_timer(subject: Subject) -> None:
     version = applied(await subject.jobs.schedule(job, timer))
     found = await stored(subject, job.spec.id)
     assert (found.value, found.version) == (job, version)
-    assert [each.value for each in await subject.timers.due(timer.shard, until=AT, limit=10)] == [timer]
+    assert [each.value for each in await subject.timers.due([timer.shard], until=AT, limit=10)] == [timer]
 
 
 async def test_one_of_many_rivals_schedules(subject: Subject) -> None:
@@ -200,7 +200,7 @@ async def test_one_of_many_rivals_schedules(subject: Subject) -> None:
     winners = [timer for timer, result in zip(timers, results, strict=True) if isinstance(result, Version)]
     assert len(winners) == 1
     assert results.count(Conflict.EXISTS) == RIVALS - 1
-    assert [each.value for each in await subject.timers.due(4, until=AT, limit=RIVALS)] == winners
+    assert [each.value for each in await subject.timers.due([4], until=AT, limit=RIVALS)] == winners
 
 
 async def test_a_timer_that_exists_leaves_no_job(subject: Subject) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.errors import DocumentRefused
-from shared.storage.contract import TIMER_SHARDS, Conflict, Version, shard_of
+from shared.storage.contract import DUE_BYTES, TIMER_SHARDS, Conflict, DuePlace, Version, shard_of
 from tests.contract.storage.samples import AT, new_timer, timers_of_shard
 from tests.contract.storage.storage_subject import Subject
 
@@ -15,7 +15,7 @@ SHARD = 5
 async def test_a_timer_is_read_as_it_was_written(subject: Subject) -> None:
     timer = new_timer(due_at=AT + 789, body=b'{"input":"\\u00e4"}')
     version = await subject.timers.create(timer)
-    [found] = await subject.timers.due(timer.shard, until=AT + 789, limit=10)
+    [found] = await subject.timers.due([timer.shard], until=AT + 789, limit=10)
     assert found.value == timer
     assert found.version == version
     assert found.read_at >= found.version.updated_at
@@ -33,11 +33,41 @@ async def test_due_timers_come_earliest_first_up_to_the_limit(subject: Subject) 
     ids = timers_of_shard(SHARD, len(due))
     for id, at in zip(ids, due, strict=True):
         await subject.timers.create(new_timer(id, due_at=at))
-    found = await subject.timers.due(SHARD, until=AT + 20, limit=10)
+    found = await subject.timers.due([SHARD], until=AT + 20, limit=10)
     assert [each.value.due_at for each in found] == [AT, AT + 1, AT + 10, AT + 20]
-    found = await subject.timers.due(SHARD, until=AT + 20, limit=2)
+    found = await subject.timers.due([SHARD], until=AT + 20, limit=2)
     assert [each.value.due_at for each in found] == [AT, AT + 1]
-    assert await subject.timers.due(SHARD, until=AT - 1, limit=10) == []
+    assert await subject.timers.due([SHARD], until=AT - 1, limit=10) == []
+
+
+async def test_timers_of_several_shards_come_in_one_order_page_by_page(subject: Subject) -> None:
+    shards = [2, 7, 15]
+    timers = [
+        new_timer(id, due_at=AT + n % 5)  # many share their millisecond
+        for shard in (*shards, 3)
+        for n, id in enumerate(timers_of_shard(shard, 9))
+    ]
+    await asyncio.gather(*map(subject.timers.create, timers))
+    found: list[str] = []
+    after = None
+    while page := await subject.timers.due(shards, until=AT + 3, limit=4, after=after):
+        found += [each.value.id for each in page]
+        after = DuePlace.of(page[-1].value)
+    wanted = sorted((timer for timer in timers if timer.shard in shards and timer.due_at <= AT + 3), key=DuePlace.of)
+    assert found == [timer.id for timer in wanted]
+
+
+async def test_pages_of_large_timers_are_short_and_miss_none(subject: Subject) -> None:
+    ids = timers_of_shard(SHARD, 12)
+    for n, id in enumerate(ids):
+        await subject.timers.create(new_timer(id, due_at=AT + n, body=b"x" * (DUE_BYTES // 5)))
+    found: list[str] = []
+    after = None
+    while page := await subject.timers.due([SHARD], until=AT + 20, limit=10, after=after):
+        assert len(page) <= 6
+        found += [each.value.id for each in page]
+        after = DuePlace.of(page[-1].value)
+    assert found == ids
 
 
 async def test_a_timer_is_found_in_its_shard_alone(subject: Subject) -> None:
@@ -45,7 +75,7 @@ async def test_a_timer_is_found_in_its_shard_alone(subject: Subject) -> None:
     await asyncio.gather(*map(subject.timers.create, timers))
     found = {}
     for shard in range(TIMER_SHARDS):
-        for each in await subject.timers.due(shard, until=AT, limit=100):
+        for each in await subject.timers.due([shard], until=AT, limit=100):
             found[each.value.id] = shard
     assert found == {timer.id: shard_of(timer.id, TIMER_SHARDS) for timer in timers}
     assert len(set(found.values())) > TIMER_SHARDS / 2
@@ -63,7 +93,7 @@ async def test_the_next_due_time_is_known(subject: Subject) -> None:
 async def test_a_timer_is_deleted_by_the_version_that_was_read(subject: Subject) -> None:
     timer = new_timer()
     await subject.timers.create(timer)
-    [found] = await subject.timers.due(timer.shard, until=AT, limit=1)
+    [found] = await subject.timers.due([timer.shard], until=AT, limit=1)
     earlier = Version(found.version.updated_at - 1)
     assert await subject.timers.delete(timer.id, earlier) is Conflict.STALE
     assert await subject.timers.delete(timer.id, found.version) == found.version

@@ -1,31 +1,21 @@
 """Reading a finished job from Redis behind an API key, as a team would write it: FastAPI, uvicorn, redis-py.
 
 Run by `rows.p1`: `uvicorn tests.load.peers.fastapi_redis:app`. It checks the key against its hash, as Sluice does, and
-is spared the rate limit. Reads LOAD_REDIS_URL and LOAD_KEYS (`<key id>:<hex SHA-256 of the secret>`, comma-separated).
+is spared the rate limit. Reads LOAD_REDIS_URL and LOAD_KEYS.
 """
 
 # mypy: disable-error-code="import-not-found"
 # FastAPI may be missing where this is checked.
 
-import hashlib
-import hmac
 import os
 from typing import Annotated
 
 from fastapi import FastAPI, Header, HTTPException, Response
 from redis.asyncio import Redis
 
-KEYS = dict(entry.split(":") for entry in os.environ["LOAD_KEYS"].split(","))
+from tests.load.peers.keys import authenticate
 
 redis = Redis.from_url(os.environ["LOAD_REDIS_URL"])
-
-
-def authenticate(authorization: str) -> None:
-    """Raises HTTPException 401."""
-    _, _, credentials = authorization.partition(" ")
-    _, id, secret = credentials.split("_", 2)
-    if not hmac.compare_digest(KEYS.get(id, ""), hashlib.sha256(secret.encode()).hexdigest()):
-        raise HTTPException(401)
 
 
 async def ready() -> dict[str, bool]:

@@ -8,6 +8,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from services.gateway.catalogue import shown as shown_handler
+from services.gateway.dead_replay import Outcome
 from services.gateway.fields import Fields
 from services.gateway.openapi.announced import MAX_DESCRIBED, described
 from services.gateway.openapi.parts import ANY, load, operations
@@ -120,6 +121,7 @@ def test_the_problem_types_that_are_listed_are_those_that_exist() -> None:
         ("Scope", SCOPES),
         ("JobStatus", JobStatus),
         ("ErrorCode", ErrorCode),
+        ("ReplayOutcome", Outcome),
     ],
 )
 def test_lists_of_words_are_those_of_the_code(schema: str, values: Any) -> None:

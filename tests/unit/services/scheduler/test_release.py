@@ -1,76 +1,21 @@
 """Releasing timers: at their time, once each, and never forgotten."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
-from services.scheduler.release import Releaser
-from services.scheduler.settings import Settings
-from shared.clock import ManualClock
-from shared.config import Secret
-from shared.errors import BrokerUnavailable, MessageRefused, SluiceError
-from shared.lifecycle import running
-from shared.messaging.contract import Message
+from services.scheduler.release import PARTS
+from shared.errors import BrokerUnavailable, MessageRefused
 from shared.storage.contract import TIMER_SHARDS, Timer
-from shared.storage.memory import MemoryDatabase, MemoryTimers
-from shared.telemetry.metrics import Metrics
-
-SETTINGS = Settings(id_keys=Secret("unused"), page=10)
-
-
-@dataclass
-class Topic:
-    """Where messages go, and when they came."""
-
-    clock: ManualClock
-    came: list[tuple[str, int]] = field(default_factory=list)
-    trouble: SluiceError | None = None
-
-    async def publish(self, topic: str, message: Message, *, timeout_seconds: float) -> None:
-        await asyncio.sleep(0)
-        if self.trouble:
-            raise self.trouble
-        self.came.append((message.body.decode(), self.clock.now()))
-
-
-@dataclass
-class Bench:
-    clock: ManualClock
-    database: MemoryDatabase
-    timers: MemoryTimers
-    topic: Topic
-    releaser: Releaser
-
-    async def add(self, *names: str, in_seconds: float) -> int:
-        due = self.clock.now() + round(in_seconds * 1_000)
-        for name in names:
-            await self.timers.create(Timer(name, due, "topic", name.encode(), {}))
-        return due
-
-    @property
-    def left(self) -> int:
-        return len(self.database.timers.documents)
+from tests.unit.services.scheduler.bench import EVERY_SHARD, SETTINGS, Bench
+from tests.unit.services.scheduler.bench import bench as schedulers
 
 
 @asynccontextmanager
-async def bench(schedulers: int = 1) -> AsyncIterator[Bench]:
-    clock = ManualClock()
-    database, topic = MemoryDatabase(clock), Topic(clock)
-    releasers = [
-        Releaser(
-            SETTINGS,
-            timers=MemoryTimers(database),
-            publisher=topic,
-            clock=clock,
-            metrics=Metrics(),
-            chance=lambda: 0.5,
-        )
-        for _ in range(schedulers)
-    ]
-    loops = [each.follow(shard) for each in releasers for shard in range(TIMER_SHARDS)]
-    async with running(*loops):
-        yield Bench(clock, database, MemoryTimers(database), topic, releasers[0])
+async def bench() -> AsyncIterator[Bench]:
+    """One scheduler, which has every shard."""
+    async with schedulers() as b:
+        b.start(shards=lambda: EVERY_SHARD)
+        yield b
 
 
 async def test_a_timer_is_released_at_its_time_and_forgotten() -> None:
@@ -94,10 +39,12 @@ async def test_a_timer_written_late_is_released_within_a_second() -> None:
 
 async def test_more_than_a_page_is_released_without_waiting_between_pages() -> None:
     async with bench() as b:
-        names = [f"timer-{n}" for n in range(SETTINGS.page * TIMER_SHARDS * 3)]
+        names = [f"timer-{n}" for n in range(SETTINGS.page * TIMER_SHARDS * 4)]
         await b.add(*names, in_seconds=3)
-        await b.clock.advance(8)
-        assert sorted(name for name, _ in b.topic.came) == sorted(names)
+        await b.clock.advance(2.99)
+        for _ in range(100):
+            await b.clock.advance(0.005)  # each step lets others take a few turns only
+        assert sorted(b.topic.names) == sorted(names)
         assert b.left == 0
 
 
@@ -135,20 +82,78 @@ async def test_a_message_that_is_refused_does_not_stop_the_shard() -> None:
         assert [name for name, _ in b.topic.came] == ["good"]
 
 
-async def test_several_schedulers_lose_nothing() -> None:
-    async with bench(schedulers=2) as b:
-        names = {f"timer-{n}" for n in range(50)}
-        await b.add(*names, in_seconds=1)
-        await b.clock.advance(4)
-        assert {name for name, _ in b.topic.came} == names
+async def test_a_shard_that_is_anothers_by_the_time_is_left_to_it() -> None:
+    mine = set(EVERY_SHARD)
+    async with schedulers() as b:
+        b.start(shards=lambda: frozenset(mine))
+        await b.add("one", in_seconds=10)
+        await b.clock.advance(10 - SETTINGS.horizon_seconds / 2)
+        mine.clear()  # while the timer is held for its time
+        await b.clock.advance(2)
+        assert (b.topic.came, b.left) == ([], 1)
+        mine |= EVERY_SHARD
+        await b.clock.advance(1)
+        assert (b.topic.names, b.left) == (["one"], 0)
+
+
+async def test_nothing_is_asked_of_the_store_without_a_shard() -> None:
+    async with schedulers() as b:
+        b.start(shards=frozenset)
+        b.database.fail()
+        await b.clock.advance(5)
+        b.database.heal()
+        await b.add("one", in_seconds=0)
+        await b.clock.advance(5)
+        assert b.left == 1
+
+
+async def test_looks_get_rarer_while_nothing_is_due_and_come_fast_again() -> None:
+    async with bench() as b:
+        await b.add("first", in_seconds=0)
+        await b.clock.advance(2)
+        assert await _looks(b, 10) >= 20 * PARTS
+        await b.clock.advance(SETTINGS.awake_seconds)
+        assert await _looks(b, 10) <= 15
+        due = await b.add("late", in_seconds=0)
+        await b.clock.advance(1)
+        assert b.topic.came[-1][1] - due < 1_000
+        assert await _looks(b, 10) >= 20 * PARTS
+
+
+async def _looks(b: Bench, seconds: float) -> int:
+    """How often the store is asked in so many seconds."""
+    asked = 0
+    answer = b.database.answer
+
+    async def counted() -> None:
+        nonlocal asked
+        asked += 1
+        await answer()
+
+    b.database.answer = counted  # type: ignore[method-assign]
+    await b.clock.advance(seconds)
+    b.database.answer = answer  # type: ignore[method-assign]
+    return asked
+
+
+async def test_a_timer_that_was_written_again_meanwhile_is_released_again() -> None:
+    async with bench() as b:
+        await b.add("one", in_seconds=1)
+        await b.clock.advance(0.9)
+        b.database.timers.documents["one"] = (
+            Timer("one", b.clock.now() + 5_000, "topic", b"again", {}),
+            b.database.next_version(),
+        )
+        await b.clock.advance(8)
+        assert b.topic.names == ["one", "again"]
         assert b.left == 0
 
 
 async def test_what_stops_takes_nothing_further() -> None:
     async with bench() as b:
-        await b.releaser.stop()
+        await b.schedulers[0].releaser.stop()
         await b.clock.advance(2)
         await b.add("one", in_seconds=0)
         await b.clock.advance(5)
-        await b.releaser.finish(1)
+        await b.schedulers[0].releaser.finish(1)
         assert (b.topic.came, b.left) == ([], 1)

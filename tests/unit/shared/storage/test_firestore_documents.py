@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import pytest
 
 from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
 from shared.storage.contract import JobFilter, Timer, Version
+from shared.storage.dead_letters import DeadLetterFilter
 from shared.storage.firestore import writes
 from shared.storage.firestore.catalogue import HANDLER_FIELDS
+from shared.storage.firestore.dead_letters import dead_query
 from shared.storage.firestore.idempotency import REQUEST_FIELDS
 from shared.storage.firestore.job_codec import SPEC_FIELDS, STATE_FIELDS, set_spec, set_state
 from shared.storage.firestore.job_lists import SUMMARY_FIELDS, list_query
 from shared.storage.firestore.keys import KEY_FIELDS
 from shared.storage.firestore.protobuf import CONTAINS, DESCENDING, EQUAL, BatchWriteRequest
 from shared.storage.firestore.queues import QUEUE_FIELDS
+from shared.storage.firestore.shard_leases import ALLOTMENT_FIELDS, TERM_FIELDS
 from shared.storage.firestore.timers import TIMER_FIELDS, set_timer
 
 DECLARED: Any = json.loads((Path(__file__).parents[4] / "deploy/firestore.indexes.json").read_text())
@@ -28,6 +32,8 @@ FIELDS = {
     "handlers": set(HANDLER_FIELDS),
     "keys": set(KEY_FIELDS),
     "queues": set(QUEUE_FIELDS),
+    "schedulers": set(TERM_FIELDS),
+    "allotments": set(ALLOTMENT_FIELDS),
 }
 
 FULL = Job(
@@ -65,6 +71,7 @@ FULL = Job(
     attempts=(Attempt(1, ErrorCode.REJECTED, "", 1, 2),),
     cancel_requested_at=1,
     deleted_at=1,
+    fingerprint="f",
 )
 
 
@@ -115,14 +122,14 @@ def test_what_is_declared_exists() -> None:
 
 def test_jobs_and_keyed_requests_vanish_by_themselves() -> None:
     ttls = [(each["collectionGroup"], each["fieldPath"]) for each in DECLARED["fieldOverrides"] if each.get("ttl")]
-    assert ttls == [("jobs", "expire_at"), ("idempotency", "expire_at")]
+    assert ttls == [("jobs", "expire_at"), ("idempotency", "expire_at"), ("schedulers", "expire_at")]
 
 
 def test_every_index_on_a_rising_time_is_led_by_a_shard() -> None:
     for index in DECLARED["indexes"]:
         paths = [field["fieldPath"] for field in index["fields"]]
         assert "shard" in paths[:-1]
-        assert paths[-1] in {"created_at", "due_at"}
+        assert paths[-1] in {"created_at", "dead_at", "due_at"}
 
 
 def test_the_query_for_due_timers_has_its_index() -> None:
@@ -131,6 +138,9 @@ def test_the_query_for_due_timers_has_its_index() -> None:
 
 
 COMBINATIONS = list(itertools.product((None, JobStatus.FAILED), (None, "h"), (None, ("a", "b")), (None, 1), (None, 2)))
+
+
+DEAD = list(itertools.product((None, "t"), (None, "h"), (None, "f" * 16), (None, 1), (None, 2)))
 
 
 @pytest.mark.parametrize("parts", COMBINATIONS)
@@ -149,8 +159,33 @@ def test_every_query_for_a_list_of_jobs_has_its_index(parts: Any) -> None:
     assert {"collectionGroup": "jobs", "queryScope": "COLLECTION", "fields": fields} in DECLARED["indexes"]
 
 
+@pytest.mark.parametrize("parts", DEAD)
+def test_every_query_for_dead_letters_has_its_index(parts: Any) -> None:
+    query = dead_query(DeadLetterFilter(*parts), shard=0, limit=1)
+    conditions = [each.field_filter for each in query.where.composite_filter.filters]
+    equal = [each.field.field_path for each in conditions if each.op == EQUAL]
+    assert {each.field.field_path for each in conditions if each.op != EQUAL} <= {"dead_at"}
+    assert [each.field.field_path for each in query.order_by] == ["dead_at", "__name__"]
+    fields = [{"fieldPath": field, "order": "ASCENDING"} for field in equal]
+    fields.append({"fieldPath": "dead_at", "order": "DESCENDING"})
+    assert {"collectionGroup": "jobs", "queryScope": "COLLECTION", "fields": fields} in DECLARED["indexes"]
+
+
+def test_a_job_that_is_no_dead_letter_is_in_no_index_of_them() -> None:
+    fields = writes.create(BatchWriteRequest(), "jobs/job_1")
+    set_state(fields, replace(FULL, fingerprint=None), expire_at=1)
+    assert not {"dead_at", "fingerprint"} & set(fields)
+
+
 def test_a_list_reads_nothing_large() -> None:
-    assert set(SPEC_FIELDS) | set(STATE_FIELDS) == {*SUMMARY_FIELDS, "input", "output", "traceparent", "replaces"}
+    assert set(SPEC_FIELDS) | set(STATE_FIELDS) == {
+        *SUMMARY_FIELDS,
+        "input",
+        "output",
+        "traceparent",
+        "replaces",
+        "dead_at",
+    }
 
 
 def test_a_stub_is_in_no_index_of_lists() -> None:

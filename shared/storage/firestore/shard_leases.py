@@ -1,0 +1,100 @@
+"""`schedulers/{term}` and `allotments/timers`: who releases which timers. The contract's ShardLeases on Firestore.
+
+`replaces` holds the version that was replaced, as in `job_codec`: every write must give a later one, and
+a renewal above all.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.storage.contract import TIMER_SHARDS, Stored, Version, WriteResult
+from shared.storage.firestore import fields as read
+from shared.storage.firestore import writes
+from shared.storage.firestore.database import FirestoreDatabase
+from shared.storage.firestore.protobuf import BatchWriteRequest, Message, StructuredQuery
+from shared.storage.firestore.values import set_time
+from shared.storage.firestore.writes import ENCODING
+from shared.storage.shard_leases import Allotment, Term
+
+TERM_FIELDS: Final = ("instance", "lease_seconds", "expire_at", "replaces")
+ALLOTMENT_FIELDS: Final = ("holders", "replaces")
+MAX_TERMS: Final = 100
+_TIMERS: Final = "timers"
+
+
+def set_term(fields: Message, term: Term, replaces: Version | None) -> None:
+    """Fill in TERM_FIELDS."""
+    fields["instance"].string_value = term.instance
+    fields["lease_seconds"].integer_value = term.lease_seconds
+    set_time(fields, "expire_at", term.expire_at)
+    if replaces is not None:
+        fields["replaces"].integer_value = replaces.updated_at
+
+
+def term_of(id: str, fields: Message) -> Term:
+    """The term in a document's fields."""
+    return Term(
+        id, read.text(fields, "instance"), read.integer(fields, "lease_seconds"), read.time(fields, "expire_at")
+    )
+
+
+def set_allotment(fields: Message, allotment: Allotment, replaces: Version | None) -> None:
+    """Fill in ALLOTMENT_FIELDS: an element a shard, empty where nobody has it."""
+    values = fields["holders"].array_value.values
+    for shard in range(TIMER_SHARDS):
+        values.add().string_value = allotment.holders.get(shard, "")
+    if replaces is not None:
+        fields["replaces"].integer_value = replaces.updated_at
+
+
+def allotment_of(fields: Message) -> Allotment:
+    """The allotment in a document's fields."""
+    values = fields["holders"].array_value.values
+    return Allotment({shard: each.string_value for shard, each in enumerate(values) if each.string_value})
+
+
+class FirestoreShardLeases:
+    """See `ShardLeases`."""
+
+    def __init__(self, database: FirestoreDatabase) -> None:
+        self._database = database
+        self._terms = database.collection("schedulers")
+        self._name = database.collection("allotments").name(_TIMERS)
+
+    async def renew(self, term: Term, held: Version | None) -> WriteResult:
+        name = self._terms.name(term.id)
+        request = BatchWriteRequest()
+        with ENCODING:
+            set_term(_begun(request, name, held), term, held)
+        return await self._database.write(name, request.SerializeToString())
+
+    async def end(self, id: str, held: Version) -> WriteResult:
+        name = self._terms.name(id)
+        request = BatchWriteRequest()
+        writes.delete(request, name, held)
+        result = await self._database.write(name, request.SerializeToString())
+        return held if isinstance(result, Version) else result
+
+    async def terms(self) -> Sequence[Stored[Term]]:
+        query = StructuredQuery()
+        query.from_.add().collection_id = "schedulers"
+        query.limit.value = MAX_TERMS
+        found = await self._database.query(query)
+        return [
+            Stored(term_of(self._terms.id(each.document.name), each.document.fields), each.version, each.read_at)
+            for each in found
+        ]
+
+    async def allotment(self) -> Stored[Allotment] | None:
+        found = await self._database.read(self._name)
+        return None if found is None else Stored(allotment_of(found.document.fields), found.version, found.read_at)
+
+    async def allot(self, allotment: Allotment, held: Version | None) -> WriteResult:
+        request = BatchWriteRequest()
+        with ENCODING:
+            set_allotment(_begun(request, self._name, held), allotment, held)
+        return await self._database.write(self._name, request.SerializeToString())
+
+
+def _begun(request: Message, name: str, held: Version | None) -> Message:
+    return writes.create(request, name) if held is None else writes.replace(request, name, held)
