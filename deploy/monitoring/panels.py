@@ -70,6 +70,12 @@ GATEWAY: Final = Row(
             ),
         ),
         Panel(
+            "Lateness of the loop",
+            "s",
+            "How late the busiest gateway runs its timers. From a tenth of a second on it turns requests away.",
+            (Query("max(sluice_loop_lateness_seconds)", "latest"),),
+        ),
+        Panel(
             "Answers to shared work",
             "reqps",
             "What the cache said to requests for handlers with cache_for.",
@@ -140,6 +146,12 @@ WORKERS: Final = Row(
             "ops",
             "Many that are not `claimed` mean that messages come again: lost leases, or acknowledgements that fail.",
             (Query("sum by (result) (rate(sluice_claims_total[5m]))", "{{result}}"),),
+        ),
+        Panel(
+            "Pushes by outcome",
+            "reqps",
+            "Where queues are pushed. A message that was refused comes again, and that counts as a delivery.",
+            (Query("sum by (outcome) (rate(sluice_pushes_total[5m]))", "{{outcome}}"),),
         ),
         Panel(
             "Jobs that run",

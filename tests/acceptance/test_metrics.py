@@ -12,6 +12,8 @@ from deploy.local.system import ROOT, System
 from tests.acceptance.client import ApiClient
 
 WITHIN_SECONDS = 60.0
+ON_PUSH = {"sluice_pushes_total"}
+"""Kept by workers that are pushed to, which those of this system are not."""
 
 
 async def scraped(system: System, session: aiohttp.ClientSession, service: str) -> set[str]:
@@ -41,7 +43,7 @@ async def work(api: ApiClient) -> None:
 async def test_what_is_listed_is_exposed(system: System, session: aiohttp.ClientSession, api: ApiClient) -> None:
     await work(api)
     for service in reference.services():
-        wanted = listed(service)
+        wanted = listed(service) - ON_PUSH
         async with asyncio.timeout(WITHIN_SECONDS):
             while missing := wanted - (shown := await scraped(system, session, service)):
                 await asyncio.sleep(0.5)
