@@ -25,6 +25,7 @@ Look = Callable[[], tuple[Totals, Hold]]
 
 @dataclass(slots=True)
 class _Published:
+    started_at: int = 0
     count: int = 0
     since: int | None = None
     """When the first was published that no report has told of yet."""
@@ -47,7 +48,7 @@ class LaneMeter:
         """One message went to `lane`."""
         entry = self._published.get(lane)
         if entry is None:
-            entry = self._published[lane] = _Published()
+            entry = self._published[lane] = _Published(self._clock.now())
         entry.count += 1
         if entry.since is None:
             entry.since = self._clock.now()
@@ -89,7 +90,8 @@ class LaneMeter:
     def _report(self, lane: str) -> LaneReport:
         published, look = self._published.get(lane, _Published()), self._taken.get(lane)
         totals, hold = look() if look else (Totals(), None)
-        return LaneReport(lane, replace(totals, published=published.count), hold, published.since)
+        started_at = None if look else published.started_at
+        return LaneReport(lane, replace(totals, published=published.count), hold, published.since, started_at)
 
     def _was_told(self, report: LaneReport, now: float) -> None:
         entry = self._published.get(report.lane)

@@ -71,6 +71,8 @@ class LaneReport:
     """None: the process takes nothing from the lane."""
     published_from: int | None = None
     """When the first was published of those that the last report did not have."""
+    started_at: int | None = None
+    """When the process first had to do with the lane, if that was after its start: then all that it tells is new."""
 
 
 class LaneJournal(Protocol):

@@ -30,7 +30,8 @@ class MemoryLanes:
     async def tell(self, process: str, started_at: int, reports: Sequence[LaneReport], *, at: int) -> None:
         self._check()
         for report in reports:
-            _keep(self._lanes.setdefault(report.lane, LaneRecord(since=at)), process, started_at, report, at)
+            record = self._lanes.setdefault(report.lane, LaneRecord(since=at))
+            _keep(record, process, report.started_at or started_at, report, at)
 
     async def figures(self, lanes: Sequence[str], *, at: int) -> Sequence[LaneFigures]:
         self._check()

@@ -52,7 +52,7 @@ class RedisLanes:
             self._connection.run(
                 _TELL,
                 (_lane(report.lane), _flow(report.lane, flow_number(at))),
-                (process, started_at, at, *_told(report), *_LIMITS),
+                (process, report.started_at or started_at, at, *_told(report), *_LIMITS),
             )
             for report in reports
         ]

@@ -303,6 +303,15 @@ async def test_a_process_older_than_the_record_tells_only_what_is_new(bench: Ben
     assert (await bench.figures()).backlog == 2
 
 
+async def test_what_an_old_process_publishes_first_after_the_record_began_is_all_new(bench: Bench) -> None:
+    gateway = bench.process("gateway-1")
+    bench.later(60)
+    await bench.warm()
+    first = LaneReport(bench.lane, Totals(published=3), None, bench.at, started_at=bench.at)
+    await gateway._tell(first)
+    assert (await bench.figures()).backlog == 3
+
+
 async def test_lanes_are_kept_apart(bench: Bench) -> None:
     await bench.warm()
     other = Bench(bench.lanes)

@@ -1,6 +1,7 @@
 """A service that does nothing but live, as `lifecycle.run` runs any; told by its settings how to misbehave."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from shared.config import ServiceSettings, setting
 from shared.errors import StoreUnavailable
 from shared.lifecycle import Runtime, Service, run, running
+
+_log = logging.getLogger("probe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +33,12 @@ async def probe(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
         await asyncio.Event().wait()
 
     async def stop_taking() -> None:
-        print('{"message": "stopped taking"}', flush=True)  # noqa: T201 - what the test reads
+        _log.info("stopped taking")
 
     async def drain(seconds: float) -> None:
         if settings.trouble == "drain":
             await asyncio.Event().wait()
-        print('{"message": "drained"}', flush=True)  # noqa: T201
+        _log.info("drained")
 
     async with running(work()):
         yield Service({"store": check}, stop_taking, drain)

@@ -45,6 +45,15 @@ async def test_what_is_published_is_told_at_the_next_turn() -> None:
         assert (await b.figures()).backlog == 6
 
 
+async def test_the_first_word_counts_though_the_gateway_is_older_than_what_redis_keeps() -> None:
+    b = Bench()
+    await b.clock.advance(60)
+    await b.warm()
+    b.gateway.published(LANE)
+    await b.gateway.tell()
+    assert (await b.figures()).backlog == 1
+
+
 async def test_the_last_word_is_told_when_a_process_ends() -> None:
     b = Bench()
     await b.warm()
