@@ -72,7 +72,7 @@ GATEWAY: Final = Row(
         Panel(
             "Lateness of the loop",
             "s",
-            "How late the busiest gateway runs its timers. From a tenth of a second on it turns requests away.",
+            "How late the busiest gateway is. From 0.3 s on it turns away who waits, from 1 s on everybody.",
             (Query("max(sluice_loop_lateness_seconds)", "latest"),),
         ),
         Panel(
