@@ -25,11 +25,12 @@ run: .venv/.synced ## start all of Sluice here until Ctrl-C; SLUICE_PORT, SLUICE
 test: .venv/.synced ## unit, contract, integration and acceptance tests; ARGS="-k word" narrows them
 	@$(PYTHON) -m pytest tests/unit tests/contract tests/integration tests/acceptance $(ARGS)
 
-check: .venv/.synced ## format, lint, types and the direction of imports
+check: .venv/.synced ## format, lint, types, the direction of imports, and all of deploy/ against its schemas and the code
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@$(PYTHON) -m mypy $(SOURCES)
 	@.venv/bin/lint-imports
+	@$(PYTHON) -m deploy.checks
 
 fmt: .venv/.synced ## format the code and mend what the linter can
 	@.venv/bin/ruff check --fix-only .

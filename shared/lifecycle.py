@@ -8,6 +8,7 @@ not ready → stop taking → finish within the deadline → release the rest an
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -123,9 +124,7 @@ def run(name: str, settings_type: type[S], app: App[S]) -> None:
         logs.configure(name, "", level="INFO")
         _log.critical("the settings are not usable", extra={"faults": str(fault)})
         sys.exit(EXIT_CONFIG)
-    if not settings.instance:
-        settings = replace(settings, instance=socket.gethostname())
-    instance = f"{settings.instance}-{os.getpid()}"
+    instance = _instance(settings.instance or socket.gethostname())
     settings = replace(settings, instance=instance)
     logs.configure(name, instance, level=settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -137,6 +136,11 @@ def run(name: str, settings_type: type[S], app: App[S]) -> None:
         except Exception:  # noqa: BLE001 - the last resort of a process
             _log.critical("the service failed", exc_info=True)
             sys.exit(1)
+
+
+def _instance(host: str) -> str:
+    """A name that no other process has. On Cloud Run every instance is `localhost`, and its only process the first."""
+    return f"{host}-{secrets.token_hex(4) if host == 'localhost' else os.getpid()}"
 
 
 async def _live(name: str, settings: S, app: App[S]) -> None:

@@ -1,17 +1,15 @@
 """`sluice-admin keys …`: make, list, rotate, revoke API keys. Secrets are printed once, and never taken as a flag."""
 
-import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from deploy.admin import backends
 from deploy.admin.keys import KeyAdmin, parse_dev_keys, seed
+from deploy.admin.output import output as output_option
+from deploy.admin.output import print_one, print_rows
 from deploy.admin.settings import Settings
 from shared.clock import MILLISECONDS, SystemClock
 from shared.models.key import (
@@ -33,9 +31,6 @@ T = TypeVar("T")
 DAY_SECONDS: Final = 86_400
 MAX_DAYS: Final = 36_500
 _COLUMNS: Final = ("id", "tenant", "name", "scopes", "created_at", "expires_at", "revoked_at")
-_output = click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
-)
 
 
 @click.group("keys")
@@ -52,7 +47,7 @@ def keys_seed(settings: Settings) -> None:
     async def write(database: FirestoreDatabase) -> None:
         await seed(found, FirestoreKeys(database))
 
-    asyncio.run(_with_database(settings, write))
+    backends.run(_with_database(settings, write))
     click.echo(f"{len(found)} development keys are in place")
 
 
@@ -78,7 +73,7 @@ _id = click.argument("id", callback=_matching(KEY_ID, "a key's id"))
 @click.option("--expires-in-days", type=click.IntRange(1, MAX_DAYS), help="Never, unless it is said.")
 @click.option("--requests-per-second", type=click.IntRange(1, MAX_REQUESTS_PER_SECOND), help="A limit of its own.")
 @click.option("--burst", type=click.IntRange(1, MAX_BURST), help="How many requests it may have saved up.")
-@_output
+@output_option
 @click.pass_obj
 def create(
     settings: Settings,
@@ -110,23 +105,17 @@ def create(
 
 @keys.command("list")
 @click.option("--tenant", callback=_tenant, help="Only this tenant's.")
-@_output
+@output_option
 @click.pass_obj
 def list_keys(settings: Settings, tenant: str | None, output: str) -> None:
     """List keys, revoked ones included, without secrets."""
     found = [_shown(key) for key in _run(settings, lambda admin: admin.all(tenant))]
-    if output == "json":
-        click.echo(json.dumps(found, indent=2))
-        return
-    table = Table(*(column.removesuffix("_at") for column in _COLUMNS), box=None, header_style="bold")
-    for key in found:
-        table.add_row(*(_cell(key[column]) for column in _COLUMNS))
-    _console().print(table)
+    print_rows(found, _COLUMNS, output)
 
 
 @keys.command("revoke")
 @_id
-@_output
+@output_option
 @click.pass_obj
 def revoke(settings: Settings, id: str, output: str) -> None:
     """Make a key good for nothing, within 30 seconds. It stays in lists. Harmless twice."""
@@ -142,7 +131,7 @@ def revoke(settings: Settings, id: str, output: str) -> None:
     show_default=True,
     help="For how long the old secret stays good; 0 ends it now.",
 )
-@_output
+@output_option
 @click.pass_obj
 def rotate(settings: Settings, id: str, overlap_seconds: int, output: str) -> None:
     """Give a key a new secret, which is printed once. The old one stays good for a while."""
@@ -154,39 +143,23 @@ def _run(settings: Settings, act: Callable[[KeyAdmin], Awaitable[T]]) -> T:
     async def run(database: FirestoreDatabase) -> T:
         return await act(KeyAdmin(FirestoreKeys(database), SystemClock(), os.urandom))
 
-    return asyncio.run(_with_database(settings, run))
+    return backends.run(_with_database(settings, run))
 
 
 async def _with_database(settings: Settings, act: Callable[[FirestoreDatabase], Awaitable[T]]) -> T:
-    async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database:
+    async with backends.database(settings) as database:
         return await act(database)
 
 
 def _print_one(key: ApiKey, output: str, secret: str | None = None) -> None:
     found = _shown(key, secret)
     if output == "json":
-        click.echo(json.dumps(found, indent=2))
+        print_one(found, output)
         return
-    table = Table(show_header=False, box=None)
-    for name, value in found.items():
-        if name != "secret":
-            table.add_row(f"[bold]{name}", _cell(value))
-    _console().print(table)
+    print_one({name: value for name, value in found.items() if name != "secret"}, output)
     if secret is not None:
         click.echo(f"\nThe secret, for the only time:\n{secret}")
 
 
 def _shown(key: ApiKey, secret: str | None = None) -> dict[str, Any]:
     return shown(key, now=SystemClock().now(), secret=secret)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value == "":
-        return "-"
-    return escape(" ".join(value) if isinstance(value, list) else str(value))
-
-
-def _console() -> Console:
-    """Wide enough for a key on one line wherever the output is not a terminal, such as a pipe."""
-    console = Console(highlight=False, markup=True)
-    return console if console.is_terminal else Console(highlight=False, width=200)

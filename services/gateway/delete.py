@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 
 from services.gateway.asking import nothing_else
-from services.gateway.cancel import Telling, known_by_id
+from services.gateway.cancel import Telling
 from services.gateway.finished import Finished
 from services.gateway.problems import NOT_TERMINAL, Problem, gone, unavailable
 from services.gateway.status import Statuses
@@ -23,6 +23,7 @@ from shared.cache.contract import TERMINAL_TTL_SECONDS, Eraser, Flights, Recent
 from shared.clock import Clock
 from shared.errors import CacheUnavailable, CommitUnknown, Overloaded, Unavailable
 from shared.ids import IssuedId
+from shared.models.canceling import known_by_id
 from shared.models.job import Job, JobStatus, Retention
 from shared.models.key import ApiKey
 from shared.models.public import deleted, snapshot

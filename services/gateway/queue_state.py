@@ -12,17 +12,7 @@ from shared.errors import CacheUnavailable, Overloaded, Unavailable
 from shared.messaging.topics import Names
 from shared.models.job import Lane
 from shared.storage.contract import QueueControls
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    name: str
-    paused_at: int | None = None
-    """Milliseconds since the epoch; None: it runs, or nobody can tell."""
-    backlog: int | None = None
-    """Messages of the job's lane that no worker holds."""
-    workers: int | None = None
-    """Processes that take from the lane."""
+from shared.storage.explanation import QueueState
 
 
 @dataclass(frozen=True, slots=True)

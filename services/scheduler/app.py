@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from services.scheduler.figures import Figures, Gauges
 from services.scheduler.push_pauses import PushPauses
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
@@ -21,6 +22,7 @@ from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubPushSw
 from shared.messaging.push import push_plan
 from shared.messaging.topics import Names
 from shared.storage.firestore import (
+    FirestoreCatalogue,
     FirestoreDatabase,
     FirestoreQueueControls,
     FirestoreShardLeases,
@@ -37,7 +39,11 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
     redis = Connection(address, timeout_seconds=settings.cache_seconds, rng=random.Random())  # noqa: S311 - jitter
     async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database, redis:
         clock = SystemClock()
-        meter = LaneMeter(RedisLanes(redis), settings.instance, clock, random.random)
+        lanes, names = RedisLanes(redis), Names(settings.prefix)
+        meter = LaneMeter(lanes, settings.instance, clock, random.random)
+        figures = Figures(
+            FirestoreCatalogue(database), FirestoreQueueControls(database), lanes, names, clock, Gauges(runtime.metrics)
+        )
         broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
         publisher = PubSubPublisher(broker)
         tenure = Tenure(
@@ -52,7 +58,7 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
         releaser = Releaser(
             settings,
             timers=FirestoreTimers(database),
-            publisher=CountingPublisher(publisher, Names(settings.prefix), meter.published),
+            publisher=CountingPublisher(publisher, names, meter.published),
             shards=lambda: tenure.shards,
             clock=clock,
             metrics=runtime.metrics,
@@ -65,7 +71,8 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
 
         try:
             pauses = _pauses(settings, database, broker, clock)
-            async with running(meter.run(), tenure.run(), releaser.run(), *pauses):
+            shown = figures.follow(settings.figures_seconds)
+            async with running(meter.run(), tenure.run(), releaser.run(), shown, *pauses):
                 checks = {"broker": broker.until_ready, "store": database.ping}
                 yield Service(checks, stop_taking=releaser.stop, drain=drain)
         finally:

@@ -30,3 +30,4 @@ class Settings(ServiceSettings):
     push_audience: str = setting("", why="for whom it signs, as workers have it; empty takes the address")
     push_queues: tuple[str, ...] = setting((), why="the queues that are pushed; empty: all")
     controls_seconds: float = setting(2.0, unit="seconds", why="between looks at which queues operators have paused")
+    figures_seconds: float = setting(10.0, unit="seconds", why="between looks at what waits in each queue, for metrics")

@@ -42,12 +42,9 @@ HTTP_HELD = Metric("sluice_http_requests_held", "gauge", "Requests held open for
 LOOP_LATENESS = Metric(
     "sluice_loop_lateness", "gauge", "How late the gateway's loop runs its timers, smoothed.", (), "seconds"
 )
-JOBS_ACCEPTED = Metric("sluice_jobs_accepted", "counter", "Jobs whose message the broker acknowledged.", ("queue",))
 CACHE_ANSWERS = Metric(
     "sluice_cache_answers", "counter", "Requests for work that is shared, by what the cache said.", ("answer",)
 )
-JOBS_REFUSED = Metric("sluice_jobs_refused", "counter", "Submissions refused, by problem.", ("problem",))
-JOB_READS = Metric("sluice_job_reads", "counter", "Reads of a job, by where the answer came from.", ("source",))
 JOBS_FINISHED = Metric(
     "sluice_jobs_finished", "counter", "Attempts ended, by handler and outcome.", ("handler", "outcome")
 )
@@ -63,6 +60,17 @@ PUSHES = Metric("sluice_pushes", "counter", "Messages pushed to this worker, by 
 TIMERS_RELEASED = Metric("sluice_timers_released", "counter", "Timers whose message was published.")
 TIMER_LAG = Metric("sluice_timer_lag", "histogram", "From a timer's due time to its release.", (), "seconds", _LONG)
 TIMER_SHARDS_HELD = Metric("sluice_timer_shards", "gauge", "Shards of the timers that this scheduler has.")
+QUEUE_BACKLOG = Metric("sluice_queue_backlog", "gauge", "Messages that no worker holds.", ("queue", "lane"))
+QUEUE_OLDEST_AGE = Metric(
+    "sluice_queue_oldest_age",
+    "gauge",
+    "Age of the oldest message that waits or is in flight.",
+    ("queue", "lane"),
+    "seconds",
+)
+QUEUE_IN_FLIGHT = Metric("sluice_queue_in_flight", "gauge", "Messages that workers hold.", ("queue", "lane"))
+QUEUE_WORKERS = Metric("sluice_queue_workers", "gauge", "Processes that take from the lane.", ("queue", "lane"))
+QUEUE_PAUSED = Metric("sluice_queue_paused", "gauge", "1 where an operator has paused the queue, else 0.", ("queue",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.gateway.aside import Aside
-from services.gateway.cancel import Cancels, Changed, Found, Telling, canceled
+from services.gateway.cancel import Cancels, Changed, Found, Telling
 from services.gateway.finished import Finished
 from services.gateway.problems import Problem
 from services.gateway.settings import Settings
@@ -19,6 +19,7 @@ from shared.errors import CommitUnknown
 from shared.ids import IdKeys, Ids
 from shared.messaging.memory import MemoryBroker, MemoryPublisher
 from shared.messaging.topics import Names, Subscription, Topology
+from shared.models.canceling import canceled
 from shared.models.job import ErrorCode, Job, JobError, JobSpec, JobStatus, Retention
 from shared.models.public import snapshot
 from shared.storage.contract import Stored, Version, WriteResult

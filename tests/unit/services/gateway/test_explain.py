@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.gateway.explain import Explanation, Reason, explain
 from shared.models.job import ErrorCode, Job, JobError, JobSpec
 from shared.storage.contract import Stored, Version
+from shared.storage.explanation import Explanation, Reason, explain
 
 NOW = 1_750_000_000_000
 SPEC = JobSpec("job_1", "acme", "h", "default", b"{}", NOW, NOW + 1_000_000, 30.0, 3)

@@ -9,7 +9,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from services.gateway.catalogue import shown as shown_handler
 from services.gateway.dead_replay import Outcome
-from services.gateway.explain import Reason
 from services.gateway.fields import Fields
 from services.gateway.openapi.announced import MAX_DESCRIBED, described
 from services.gateway.openapi.parts import ANY, load, operations
@@ -31,6 +30,7 @@ from shared.models.job import ErrorCode, Job, JobSpec, JobStatus, Lane
 from shared.models.key import SCOPES, ApiKey
 from shared.models.key import shown as shown_key
 from shared.models.public import render, render_entry
+from shared.storage.explanation import Reason
 
 DOCUMENT = load()
 NO_KEY = None

@@ -5,9 +5,8 @@ from typing import Final
 
 import pytest
 
-from services.gateway.explain import Explanation, Reason, in_queue
 from services.gateway.handlers import Handlers
-from services.gateway.queue_state import QueueState, QueueStates
+from services.gateway.queue_state import QueueStates
 from shared.cache.lanes import QUIET_SECONDS, SILENT_SECONDS, WARM_SECONDS, Hold, LaneReport, Totals
 from shared.cache.memory_lanes import MemoryLanes
 from shared.clock import ManualClock
@@ -15,6 +14,7 @@ from shared.messaging.topics import Names
 from shared.models.handler import HandlerEntry
 from shared.models.job import Lane
 from shared.models.queue import QueueControl
+from shared.storage.explanation import Explanation, QueueState, Reason, in_queue
 from shared.storage.memory import MemoryCatalogue, MemoryDatabase, MemoryQueueControls
 
 NAMES: Final = Names("here")
