@@ -1,7 +1,8 @@
 """Counts what a process does with lanes, in memory, and tells the journal every few seconds.
 
 Made by the composition root of whatever publishes jobs or takes them. Counting costs an addition; nothing is asked of
-Redis on the way of a job. Totals only grow, so a report that failed is made good by the next one.
+Redis on the way of a job. Totals only grow, so a report that failed is made good by the next one. Each one names every
+lane, news or not: so after Redis was lost it soon knows where each process stood, and counts what comes from then on.
 """
 
 import logging
@@ -14,8 +15,6 @@ from shared.clock import Clock
 from shared.errors import CacheUnavailable, Overloaded
 
 TELL_SECONDS: Final = 2.0
-STILL_HERE_SECONDS: Final = 30.0
-"""A lane that a process no longer publishes to is told so often, so that its totals are not forgotten."""
 
 _log = logging.getLogger("sluice.lanes")
 
@@ -29,7 +28,6 @@ class _Published:
     count: int = 0
     since: int | None = None
     """When the first was published that no report has told of yet."""
-    told_at: float = 0.0
 
 
 class LaneMeter:
@@ -68,8 +66,8 @@ class LaneMeter:
 
     async def tell(self) -> None:
         """Tell once; a journal that is lost is told later."""
-        now, at = self._clock.monotonic(), self._clock.now()
-        reports = [self._report(lane) for lane in sorted({*self._taken, *self._due(now)})]
+        at = self._clock.now()
+        reports = [self._report(lane) for lane in sorted({*self._taken, *self._published})]
         if not reports:
             return
         try:
@@ -78,14 +76,7 @@ class LaneMeter:
             _log.debug("lanes were not told", extra={"fault": type(fault).__name__})
             return
         for report in reports:
-            self._was_told(report, now)
-
-    def _due(self, now: float) -> list[str]:
-        return [
-            lane
-            for lane, entry in self._published.items()
-            if entry.since is not None or now - entry.told_at >= STILL_HERE_SECONDS
-        ]
+            self._was_told(report)
 
     def _report(self, lane: str) -> LaneReport:
         published, look = self._published.get(lane, _Published()), self._taken.get(lane)
@@ -93,8 +84,7 @@ class LaneMeter:
         started_at = None if look else published.started_at
         return LaneReport(lane, replace(totals, published=published.count), hold, published.since, started_at)
 
-    def _was_told(self, report: LaneReport, now: float) -> None:
+    def _was_told(self, report: LaneReport) -> None:
         entry = self._published.get(report.lane)
         if entry is not None:
-            entry.told_at = now
             entry.since = None if entry.count == report.totals.published else self._clock.now()
