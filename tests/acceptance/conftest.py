@@ -21,6 +21,18 @@ ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
 
 
+FLEET = frozenset({"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py"})
+"""Those that need the fleet beside the system."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two systems, side by side where tests are: starting one costs more than most of its tests."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            name = "acceptance-fleet" if item.path.name in FLEET else "acceptance"
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest_asyncio.fixture(scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Its own Redis, for tests kill it; the emulators given, if any are."""
