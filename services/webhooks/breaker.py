@@ -30,10 +30,12 @@ class Breaker:
             return None
         return self._until if self.state is Circuit.OPEN else now
 
-    def began(self, now: float) -> None:
-        """An attempt starts."""
-        if self.state is Circuit.OPEN and now >= self._until:
+    def began(self, now: float) -> bool:
+        """An attempt starts; whether it is the probe."""
+        probe = self.state is Circuit.OPEN and now >= self._until
+        if probe:
             self.state = Circuit.PROBING
+        return probe
 
     def answered(self) -> None:
         """Somebody is at home, whatever they said."""

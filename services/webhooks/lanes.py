@@ -2,7 +2,8 @@
 
 A lane is one endpoint's part of this process. Lanes that have proved to answer share all slots. Those that time out,
 or never answered yet, share a quarter of them, the new ones first: however many dead endpoints there are, three
-quarters of the slots are never waiting for one. Time is monotonic seconds, handed in. Used by the deliverer, which owns the slots.
+quarters of the slots are never waiting for one. Time is monotonic seconds, handed in. Used by the deliverer, which
+owns the slots.
 """
 
 import heapq
@@ -30,6 +31,11 @@ class Standing(IntEnum):
     TIMING_OUT = 2
 
 
+_SLOW_FIRST: Final = (Standing.NEW, Standing.TIMING_OUT, Standing.PROVEN)
+SLOW_EVERY: Final = 4
+"""One turn in so many begins with those that may be dead, however busy the others are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Of one lane, and of all together."""
@@ -44,6 +50,16 @@ class Limits:
     @property
     def slow_slots(self) -> int:
         return max(1, int(self.slots * self.slow_share))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What starts now. slow: it takes one of the slow slots. probe: the lane's breaker waits for what comes of it."""
+
+    lane: "Lane"
+    stored: Stored[Delivery]
+    slow: bool
+    probe: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -91,11 +107,11 @@ class Lane:
     def put(self, stored: Stored[Delivery]) -> None:
         (self.slow if stored.value.slow else self.live).append(stored)
 
-    def take(self, now: float) -> Stored[Delivery]:
-        self.breaker.began(now)
+    def take(self, now: float, *, slow: bool) -> Turn:
+        probe = self.breaker.began(now)
         self.pace.take(now)
         self.in_flight += 1
-        return (self.live or self.slow).popleft()
+        return Turn(self, (self.live or self.slow).popleft(), slow, probe)
 
     def empty(self) -> list[Stored[Delivery]]:
         """Everything that waits, which is then the caller's."""
@@ -116,6 +132,7 @@ class Turns:
         self._ready: dict[Standing, deque[Lane]] = {standing: deque() for standing in Standing}
         self._asleep: list[tuple[float, int, Lane]] = []
         self._order = itertools.count()
+        self._given = 0
 
     @property
     def waiting(self) -> int:
@@ -132,10 +149,11 @@ class Turns:
         lane.put(stored)
         self._queue(lane, now)
 
-    def next(self, now: float) -> tuple[Lane, Stored[Delivery], bool] | None:
-        """What starts now, and whether it takes one of the slow slots; None: nothing may. The caller calls `ended`."""
+    def next(self, now: float) -> Turn | None:
+        """What starts now; None: nothing may. The caller calls `ended`."""
         self._wake(now)
-        for standing in Standing:
+        self._given += 1
+        for standing in _SLOW_FIRST if self._given % SLOW_EVERY == 0 else tuple(Standing):
             slow = standing is not Standing.PROVEN
             while self._ready[standing] and self._room(slow=slow):
                 lane = self._ready[standing].popleft()
@@ -143,19 +161,21 @@ class Turns:
                 if lane.standing is not standing or lane.next_at(now) > now + _EPSILON:
                     self._queue(lane, now)
                     continue
-                stored = lane.take(now)
+                turn = lane.take(now, slow=slow)
                 self.in_flight += 1
                 self.slow_in_flight += slow
                 self._queue(lane, now)
-                return lane, stored, slow
+                return turn
         return None
 
-    def ended(self, lane: Lane, now: float, *, slow: bool) -> None:
+    def ended(self, turn: Turn, now: float) -> None:
         """What `next` gave out is over, and the lane knows what came of it."""
+        if turn.probe:
+            turn.lane.breaker.undecided(now)
         self.in_flight -= 1
-        self.slow_in_flight -= slow
-        lane.in_flight -= 1
-        self._queue(lane, now)
+        self.slow_in_flight -= turn.slow
+        turn.lane.in_flight -= 1
+        self._queue(turn.lane, now)
 
     def next_moment(self) -> float | None:
         """When a lane that sleeps may go on."""

@@ -10,6 +10,7 @@ whoever holds the shard, under precondition; the gateway writes redeliveries. `d
 blocked + canceled` is what was accepted, once nothing is pending.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Self, TypeVar
@@ -91,7 +92,7 @@ class Delivery:
     """The `webhook-id`."""
     type: str
     endpoint: str
-    """The endpoint's id; for the one-off webhook of a job the name of its lane (see `lane_of_url`)."""
+    """The endpoint's id; for the one-off webhook of a job the name of its lane (see `one_off_lane`)."""
     subject: str
     """What the event is about: a job's id, a batch's, an endpoint's."""
     body: bytes
@@ -158,6 +159,7 @@ class Delivery:
             finished_at=None,
         )
 
+
 D = TypeVar("D", bound=Delivery)
 
 
@@ -168,6 +170,12 @@ def _tried(delivery: D, record: AttemptRecord) -> D:
 
 def _over(delivery: D, state: DeliveryState, at: int) -> D:
     return replace(delivery, state=state, due_at=None, finished_at=at)
+
+
+def one_off_lane(tenant: str, url: str) -> str:
+    """What stands for the endpoint of a one-off webhook: its tenant and its host share limits and a breaker."""
+    origin = url.partition("://")[2].partition("/")[0].partition("?")[0].lower()
+    return "url_" + hashlib.sha256(f"{tenant} {origin}".encode()).hexdigest()[:40]
 
 
 def shown_delivery(delivery: Delivery) -> dict[str, Any]:
