@@ -147,7 +147,7 @@ class Attempts:
         now = self.clock.now()
         if isinstance(outcome, Gone):
             await self._disable(endpoint, DisabledBy.GONE, health)
-        elif not isinstance(outcome, Succeeded) and is_dead(health, created_at=endpoint.created_at, now=now):
+        elif not isinstance(outcome, Succeeded) and is_dead(health, created_at=endpoint.updated_at, now=now):
             await self._disable(endpoint, DisabledBy.FAILING, health)
 
     async def _disable(self, endpoint: Endpoint, by: DisabledBy, health: Health) -> None:

@@ -67,8 +67,11 @@ def retry_after(text: str | None, *, now: int) -> float | None:
 
 
 def is_dead(health: Health, *, created_at: int, now: int) -> bool:
-    """Whether an endpoint with this health has failed for so long that it is to be disabled."""
+    """Whether an endpoint with this health has failed for so long that it is to be disabled.
+
+    created_at: when its owner last touched it; whoever enables it again gives it new days.
+    """
     if health.failing_since is None or health.failures < DISABLE_FAILURES:
         return False
-    alive_at = created_at if health.succeeded_at is None else health.succeeded_at
+    alive_at = max(created_at, health.succeeded_at or 0)
     return now - alive_at >= DISABLE_AFTER_MS and now - health.failing_since >= DISABLE_SPAN_MS

@@ -31,7 +31,7 @@ BUSY_SECONDS = 20.0
 """For how long a machine that has too much to do may turn requests away."""
 BEYOND_A_SCHEMA = {"/run_at", "/delay_seconds", "/expires_at"}
 """Fields whose limits depend on the time, or on each other."""
-SCOPES = ("jobs:read", "jobs:write", "operator", "system")
+SCOPES = ("jobs:read", "jobs:write", "webhooks", "operator", "system")
 HOLDERS = {"operator": {"operator", "system"}}
 """Scopes that hold others."""
 
