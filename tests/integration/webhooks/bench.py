@@ -62,7 +62,7 @@ class Bench:
         id = self.ids.issue("whk", tenant, created_at=now, lifetime_ms=LIFETIME_MS).text
         secret = self.secrets[id] = draw_secret(os.urandom)
         sealed = SealedSecret(self.sealer.seal(secret.encode(), endpoint_place(id)))
-        fields = {"secrets": (sealed,), "created_at": now, "updated_at": now} | changes
+        fields: dict[str, Any] = {"secrets": (sealed,), "created_at": now, "updated_at": now} | changes
         return Endpoint(id=id, tenant=tenant, url=url, events=frozenset(events), **fields)
 
     async def register(self, tenant: str, path: str = "/", **changes: Any) -> Endpoint:
@@ -126,7 +126,7 @@ class Bench:
 
 
 def settings_for(backends: Backends, **changes: Any) -> Settings:
-    fields = {
+    fields: dict[str, Any] = {
         "project": PROJECT,
         "prefix": f"w{os.urandom(6).hex()}",
         "pubsub_emulator": backends.pubsub.address,
