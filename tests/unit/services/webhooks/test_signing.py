@@ -9,6 +9,7 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
+import sluice
 from services.webhooks.signing import SigningKeys, headers
 from shared.models.webhook import draw_secret, message_id, secret_bytes
 
@@ -21,6 +22,10 @@ VERIFIERS: dict[str, tuple[Verify, type[Exception]]] = {
     "standardwebhooks": (
         lambda secret, body, sent: standardwebhooks.Webhook(secret).verify(body, sent),
         standardwebhooks.WebhookVerificationError,
+    ),
+    "sluice": (
+        lambda secret, body, sent: sluice.Webhook(secret).verify(body, sent),
+        sluice.WebhookVerificationError,
     ),
     "svix": (
         lambda secret, body, sent: svix.webhooks.Webhook(secret).verify(body, sent),
