@@ -30,6 +30,8 @@ from shared.storage.contract import JobReader, Stored, Version
 from shared.storage.webhook_contract import DeliveryWrites
 
 RETRY_SECONDS: Final = 1.0
+AT_A_TIME: Final = 32
+"""Deliveries that one event writes side by side: an event for many endpoints keeps no other waiting in the store."""
 
 _log = logging.getLogger("sluice.webhooks")
 
@@ -107,10 +109,11 @@ class Consuming:
     async def _fan_out(
         self, tenant: str, message: Message, endpoints: Sequence[Endpoint], hook: JobWebhook | None
     ) -> None:
-        makes = [self._for_endpoint(tenant, message, endpoint) for endpoint in endpoints]
         if hook is not None:
-            makes.append(self._for_one_off(tenant, message, hook.url))
-        await asyncio.gather(*makes)
+            await self._for_one_off(tenant, message, hook.url)
+        for start in range(0, len(endpoints), AT_A_TIME):
+            some = endpoints[start : start + AT_A_TIME]
+            await asyncio.gather(*(self._for_endpoint(tenant, message, endpoint) for endpoint in some))
 
     async def _for_endpoint(self, tenant: str, message: Message, endpoint: Endpoint) -> None:
         id = self.ids.derive("dlv", tenant, endpoint.id, message.id).text

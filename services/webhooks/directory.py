@@ -5,6 +5,7 @@ its version changes with every change of an endpoint, so endpoints are read agai
 old as `endpoint_seconds`.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ V = TypeVar("V")
 
 MAX_TENANTS: Final = 5_000
 MAX_CACHED: Final = 20_000
+LISTS_AT_A_TIME: Final = 4
+"""More would wait in the store, until their deadline."""
 MOST_ENDPOINTS: Final = 1_000
 """Of one tenant; the gateway allows fewer."""
 
@@ -62,6 +65,7 @@ class Directory:
         self._seconds = seconds
         self._by_tenant: Recent[tuple[Version, Sequence[Endpoint]]] = Recent(MAX_TENANTS)
         self._by_id: Recent[_Known[Endpoint | None]] = Recent(MAX_CACHED)
+        self._listing = asyncio.Semaphore(LISTS_AT_A_TIME)
         self._hooks: Recent[_Known[TenantHooks | None]] = Recent(MAX_TENANTS)
 
     async def of_tenant(self, tenant: str) -> Sequence[Endpoint]:
@@ -72,9 +76,13 @@ class Directory:
         known = self._by_tenant.get(tenant)
         if known is not None and known[0] == stored.version:
             return known[1]
-        found = await self._endpoints.of_tenant(tenant, limit=MOST_ENDPOINTS)
-        self._by_tenant.put(tenant, (stored.version, found))
-        return found
+        async with self._listing:
+            known = self._by_tenant.get(tenant)
+            if known is not None and known[0] == stored.version:  # another event of the tenant was quicker
+                return known[1]
+            found = await self._endpoints.of_tenant(tenant, limit=MOST_ENDPOINTS)
+            self._by_tenant.put(tenant, (stored.version, found))
+            return found
 
     async def endpoint(self, id: str) -> Endpoint | None:
         """As it was within the last seconds; None: deleted. Raises as `of_tenant`."""
