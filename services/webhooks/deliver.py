@@ -12,7 +12,7 @@ from typing import Final
 
 from services.webhooks.attempt import Attempts
 from services.webhooks.health import HealthBook, pause_seconds
-from services.webhooks.lanes import Lane, Turn, Turns
+from services.webhooks.lanes import Lane, Standing, Turn, Turns
 from services.webhooks.settings import Settings
 from services.webhooks.shards import Shards
 from shared.clock import MILLISECONDS, Clock
@@ -26,6 +26,8 @@ PAGE: Final = 500
 """Deliveries that one look at the store brings."""
 SHORT_PAUSE_SECONDS: Final = 5.0
 """What is closed for less waits in memory."""
+CROWDED_SECONDS: Final = 20.0
+"""What finds no room in memory looks for it again so much later."""
 SPREAD_SECONDS: Final = 30.0
 """Over which what was put off comes back."""
 MAX_LANES: Final = 20_000
@@ -64,6 +66,10 @@ class Deliverer:
         self._chance = chance
         self._known: set[str] = set()
         """Deliveries in memory, waiting or under way."""
+        self._slow: set[str] = set()
+        """Those of them for endpoints that may be dead."""
+        self._from_store: set[str] = set()
+        """Those of them that the store goes on calling due."""
         self._active: dict[int, int] = {}
         """Attempts under way, by shard."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,7 +89,7 @@ class Deliverer:
         """These are another's now: what waits here is for it to find in the store."""
         endpoints = [endpoint for endpoint in self._turns.lanes if delivery_shard(endpoint) in shards]
         for stored in self._turns.forget(endpoints):
-            self._known.discard(stored.value.id)
+            self._forget(stored.value.id)
         for endpoint in endpoints:
             self._book.forget(endpoint)
 
@@ -93,19 +99,16 @@ class Deliverer:
         Raises StoreUnavailable, Overloaded.
         """
         now = self._clock.now()
-        if self._stopping or not shards.holds(endpoint) or len(self._known) >= self._settings.backlog:
+        if self._stopping or not shards.holds(endpoint):
             return now
-        lane = await self._lane(endpoint)
-        pause = pause_seconds(lane, self._clock.monotonic())
-        if pause > SHORT_PAUSE_SECONDS:
-            return now + self._spread(pause)
-        return now + round(self._settings.claim_seconds * MILLISECONDS) if not lane.full else now
+        pause = self._closed_seconds(await self._lane(endpoint))
+        return now + (self._spread(pause) if pause else round(self._settings.claim_seconds * MILLISECONDS))
 
     def offer(self, stored: Stored[Delivery], shards: Shards) -> None:
         """Send what was just created, if it is ours and there is room for it; else the store brings it."""
         delivery = stored.value
         lane = self._turns.lanes.get(delivery.endpoint)
-        if lane is None or lane.full or self._stopping or not shards.holds(delivery.endpoint):
+        if lane is None or self._stopping or not shards.holds(delivery.endpoint) or self._closed_seconds(lane):
             return
         if delivery.due_at is None or delivery.due_at > self._clock.now() + self._settings.claim_seconds * MILLISECONDS:
             return  # put off
@@ -152,7 +155,7 @@ class Deliverer:
     async def _take_due(self, shards: Shards) -> bool:
         """Whether there may be more at once."""
         held, now = shards.held, self._clock.now()
-        limit = PAGE + len(self._known)
+        limit = PAGE + len(self._from_store)
         found = await self._deliveries.due(held, until=now, limit=limit) if held else ()
         oldest = min((each.value.due_at for each in found if each.value.due_at is not None), default=None)
         self.backlog = Backlog(len(found), oldest)
@@ -165,19 +168,29 @@ class Deliverer:
         """Let what may be sent soon wait here, and put off the rest. How many left the due index, or will."""
         later, taken = [], 0
         for stored in found:
-            if len(self._known) >= self._settings.backlog:
-                break
             lane = await self._lane(stored.value.endpoint)
-            pause = pause_seconds(lane, self._clock.monotonic())
             taken += 1
-            if pause > SHORT_PAUSE_SECONDS:
+            if (pause := self._closed_seconds(lane)) > 0:
                 later.append(self._put_off(stored, pause))
-            elif lane.full:
-                later.append(self._put_off(stored, SHORT_PAUSE_SECONDS))
             elif stored.value.id not in self._known:
+                self._from_store.add(stored.value.id)
                 self._put(lane, stored)
         await asyncio.gather(*later)
         return taken
+
+    def _closed_seconds(self, lane: Lane) -> float:
+        """For how long nothing more of the lane is to wait in memory; 0: it may.
+
+        What may be dead gets half of the memory at most: the other half is there for who is alive.
+        """
+        pause = pause_seconds(lane, self._clock.monotonic())
+        if pause > SHORT_PAUSE_SECONDS:
+            return pause
+        if lane.full:
+            return SHORT_PAUSE_SECONDS
+        slow = lane.standing is not Standing.PROVEN
+        crowded = len(self._slow) >= self._settings.backlog // 2 if slow else len(self._known) >= self._settings.backlog
+        return CROWDED_SECONDS if crowded else 0.0
 
     async def _lane(self, endpoint: str) -> Lane:
         lane = self._turns.lane(endpoint)
@@ -186,8 +199,14 @@ class Deliverer:
 
     def _put(self, lane: Lane, stored: Stored[Delivery]) -> None:
         self._known.add(stored.value.id)
+        if lane.standing is not Standing.PROVEN:
+            self._slow.add(stored.value.id)
         self._turns.put(lane, stored, self._clock.monotonic())
         self._wake_up.set()
+
+    def _forget(self, id: str) -> None:
+        for each in (self._known, self._slow, self._from_store):
+            each.discard(id)
 
     async def _put_off(self, stored: Stored[Delivery], seconds: float) -> None:
         until = self._clock.now() + self._spread(seconds)
@@ -220,7 +239,7 @@ class Deliverer:
         finally:
             now = self._clock.monotonic()
             self._active[delivery_shard(lane.endpoint)] -= 1
-            self._known.discard(turn.stored.value.id)
+            self._forget(turn.stored.value.id)
             self._turns.ended(turn, now)
             self._wake_up.set()
         if pause_seconds(lane, now) > SHORT_PAUSE_SECONDS:
@@ -230,7 +249,8 @@ class Deliverer:
         """The lane has closed for a while: nothing of it waits in memory."""
         waiting = lane.empty()
         await asyncio.gather(*(self._put_off(stored, pause_seconds(lane, now)) for stored in waiting))
-        self._known.difference_update(stored.value.id for stored in waiting)
+        for stored in waiting:
+            self._forget(stored.value.id)
 
     def _prune(self) -> None:
         """Forget lanes that have nothing to remember, once there are too many."""
