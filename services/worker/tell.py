@@ -15,6 +15,9 @@ from shared.models.event import job_event
 from shared.models.job import Job, JobStatus
 from shared.models.public import Snapshot, snapshot
 
+STARTED_SECONDS = 0.5
+"""For telling of a start: whoever tells has leases to renew."""
+
 _log = logging.getLogger("sluice.worker")
 
 
@@ -71,7 +74,9 @@ class Telling:
     async def _started(self, job: Job) -> None:
         event = job_event(job, source="worker", at=self._clock.now())
         try:
-            await self._publish(Message(event.encode(), event.attributes))
+            await self._publisher.publish(
+                self._topic, Message(event.encode(), event.attributes), timeout_seconds=STARTED_SECONDS
+            )
         except (BrokerUnavailable, Overloaded) as fault:
             _log.debug("a start was not told", extra={"job": job.spec.id, "fault": type(fault).__name__})
 

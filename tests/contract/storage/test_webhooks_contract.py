@@ -111,7 +111,7 @@ RECORD = AttemptRecord(AT, 12, 503, ErrorClass.STATUS)
 
 async def version_of(hooks: Hooks, tenant: str) -> Version | None:
     stored = await hooks.tenants.read(tenant)
-    return stored and stored.version
+    return None if stored is None else stored.version
 
 
 @pytest.mark.parametrize("endpoint", [ENDPOINT, BARE], ids=["full", "bare"])
