@@ -58,6 +58,9 @@ async def test_ten_thousand_black_holes_leave_a_healthy_endpoint_its_second(
     ):
         healthy = b.new_tenant()
         await b.register(healthy, "/healthy")
+        await b.publish(b.event(healthy))  # one that is known to answer; who never did waits among the others
+        await receiver.until(1, "/healthy")
+        receiver.arrivals.clear()
         tenants = [b.new_tenant() for _ in range(TENANTS)]
         dead = [
             b.endpoint(tenants[n % TENANTS], f"https://h{n}.example.com/" if n % 2 else _silent(n, port))
