@@ -17,6 +17,7 @@ from shared.models.handler import HandlerEntry
 from shared.models.job import Job
 from shared.models.key import ApiKey
 from shared.models.queue import QueueControl
+from shared.models.webhook import Endpoint, Health, TenantHooks
 from shared.storage.contract import (
     DUE_BYTES,
     Conflict,
@@ -30,7 +31,6 @@ from shared.storage.contract import (
     WriteResult,
 )
 from shared.storage.shard_leases import Allotment, Term
-from shared.models.webhook import Endpoint, Health, TenantHooks
 from shared.storage.webhook_contract import Lease
 
 T = TypeVar("T")
