@@ -8,10 +8,10 @@ import asyncio
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from shared.clock import Clock
-from shared.errors import DocumentRefused, StoreUnavailable
+from shared.errors import StoreUnavailable
 from shared.models.delivery import Delivery
 from shared.models.handler import HandlerEntry
 from shared.models.job import Job
@@ -30,13 +30,11 @@ from shared.storage.contract import (
     Version,
     WriteResult,
 )
+from shared.storage.memory_values import check_values
 from shared.storage.shard_leases import Allotment, Term
 from shared.storage.webhook_contract import Lease
 
 T = TypeVar("T")
-
-MAX_VALUE_BYTES: Final = 1_048_487
-"""Firestore's bound on the value of one field."""
 
 
 @dataclass(slots=True)
@@ -346,9 +344,3 @@ def _fits(job: Job, wanted: JobFilter) -> bool:
 def summary(job: Job) -> Job:
     """The job as lists have it: without what makes it large."""
     return replace(job, spec=replace(job.spec, input=b"", traceparent=None), output=None)
-
-
-def check_values(*values: bytes | None) -> None:
-    """Raises DocumentRefused for what no field holds."""
-    if any(value is not None and len(value) > MAX_VALUE_BYTES for value in values):
-        raise DocumentRefused("a value is larger than a field may be")

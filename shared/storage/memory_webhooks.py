@@ -6,7 +6,8 @@ from dataclasses import replace
 from shared.models.delivery import RECOVERABLE, Delivery
 from shared.models.webhook import Endpoint, Health, TenantHooks
 from shared.storage.contract import Stored, Version, WriteResult
-from shared.storage.memory import MemoryDatabase, check_values
+from shared.storage.memory import MemoryDatabase
+from shared.storage.memory_values import check_values
 from shared.storage.webhook_contract import DeliveryFilter, DeliveryPlace, Lease, delivery_shard
 
 
