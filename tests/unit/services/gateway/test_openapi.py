@@ -33,8 +33,8 @@ from shared.models.job import ErrorCode, Job, JobSpec, JobStatus, Lane
 from shared.models.key import SCOPES, ApiKey
 from shared.models.key import shown as shown_key
 from shared.models.public import render, render_entry
-from shared.storage.explanation import Reason
 from shared.models.webhook import EVENT_TYPES, Endpoint, shown_endpoint
+from shared.storage.explanation import Reason
 
 DOCUMENT = load()
 NO_KEY = None
