@@ -11,7 +11,8 @@
     ├── Overloaded             a bounded queue of ours is full; nothing was started
     └── Refused                the dependency understood and said no; asking again changes nothing
         ├── MessageRefused         Pub/Sub found the message invalid
-        └── DocumentRefused        Firestore found the document invalid
+        ├── DocumentRefused        Firestore found the document invalid
+        └── DestinationNotAllowed  the egress rules forbid calling there
 
 Adapters translate their libraries' exceptions into these and raise nothing else; services catch these and nothing else.
 """
@@ -63,3 +64,7 @@ class MessageRefused(Refused):
 
 class DocumentRefused(Refused):
     """Firestore found the document invalid (too large, or text that is not Unicode). Nothing was written."""
+
+
+class DestinationNotAllowed(Refused):
+    """The rules of `shared.egress` forbid calling there. The message says which rule, and never the address."""

@@ -25,6 +25,7 @@ SERVICES: Final = (
     # The worker announces its handlers when it starts: a gateway that starts later knows them from the first request.
     ServiceSpec("gateway", "services.gateway", needs=("worker",)),
     ServiceSpec("scheduler", "services.scheduler"),
+    ServiceSpec("webhooks", "services.webhooks"),
     ServiceSpec("worker", "services.worker"),
 )
 PUSHING: Final = (*SERVICES, ServiceSpec("bridge", "deploy.local.bridge", needs=("worker",)))

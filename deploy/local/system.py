@@ -79,6 +79,7 @@ class System:
         self.services: dict[str, list[ChildProcess]] = {}
         self.admin_ports: dict[str, int] = {}
         self._id_key = secrets.token_hex(32)
+        self._webhook_key = secrets.token_hex(32)
         self._guard = Guard()
         self._report = report
         self._specs = services or (PUSHING if options.push else SERVICES)
@@ -144,6 +145,7 @@ class System:
             "SLUICE_PROJECT": self.options.project,
             "SLUICE_PREFIX": self.options.prefix,
             "SLUICE_ID_KEYS": f"1:{self._id_key}",
+            "SLUICE_WEBHOOK_KEYS": f"1:{self._webhook_key}",
             "SLUICE_HANDLERS": ",".join(self.options.handlers),
             "SLUICE_HOST": LOOPBACK,
             "SLUICE_PORT": str(self.port),

@@ -54,6 +54,7 @@ from services.gateway.routes import (
     open_table,
     operators_table,
     table,
+    webhooks_table,
 )
 from services.gateway.server import serving
 from services.gateway.settings import Settings
@@ -62,6 +63,7 @@ from services.gateway.shedding import Lateness
 from services.gateway.status import Statuses
 from services.gateway.submit import Submitter
 from services.gateway.waiting import Waiting
+from services.gateway.webhook_wiring import job_hooks, webhook_endpoints
 from shared.cache.lane_meter import LaneMeter
 from shared.cache.redis.address import Address
 from shared.cache.redis.cancellations import RedisCancellations
@@ -167,9 +169,10 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         async with _accepting(settings, runtime, adapters, reading, handlers) as accepting, running(*following):
             endpoints = _job_endpoints(settings, adapters, reading, accepting, handlers, cleaner)
             operators = _operator_endpoints(settings, adapters, reading, handlers, authenticator, endpoints.replays)
+            hooks = webhook_endpoints(settings, adapters.database, adapters.publisher, reading.keys, reading.clock)
             mount(
                 app,
-                [*table(endpoints), *operators_table(operators)],
+                [*table(endpoints), *operators_table(operators), *webhooks_table(hooks)],
                 open_table(_open_endpoints(handlers, runtime)),
                 Door(authenticator, limiter),
             )
@@ -215,6 +218,7 @@ async def _accepting(
         publisher=adapters.publisher,
         schedules=reading.store,
         clock=reading.clock,
+        hooks=job_hooks(settings, adapters.database, reading.clock),
     )
     aside = Aside()
     sharing = Sharing(

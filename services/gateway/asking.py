@@ -21,9 +21,9 @@ async def nothing_else(request: web.Request) -> None:
             raise Problem(INVALID_REQUEST, "This request takes no body.")
 
 
-async def small_object(request: web.Request) -> Any:
+async def small_object(request: web.Request, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
     """The body as JSON, an empty object without one. Raises Problem."""
     check_query(request, ())
     if not request.can_read_body:
         return {}
-    return await read_json(request, max_bytes=MAX_BODY_BYTES, seconds=BODY_SECONDS)
+    return await read_json(request, max_bytes=max_bytes, seconds=BODY_SECONDS)

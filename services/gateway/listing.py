@@ -16,8 +16,8 @@ import orjson
 from aiohttp import web
 
 from services.gateway.fields import BeyondError, Fields, MalformedError, text, time
+from services.gateway.labels import MAX_LABEL_KEY, MAX_LABEL_VALUE
 from services.gateway.paging import Cursors, page_answer, page_of
-from services.gateway.submission import MAX_LABEL_KEY, MAX_LABEL_VALUE
 from shared.cache.contract import Recent
 from shared.clock import Clock
 from shared.errors import CacheUnavailable, Overloaded

@@ -90,6 +90,24 @@ KEY_REVOKED = ProblemType(
     "The key is revoked or has expired",
     "Such a key stays as it is. Make a new one with `POST /v1/keys`.",
 )
+DESTINATION_NOT_ALLOWED = ProblemType(
+    "destination-not-allowed",
+    422,
+    "That address may not be called",
+    "Webhooks go to https URLs with a public DNS name, port 443 or from 1024 on, without credentials in them.",
+)
+WEBHOOK_SECRET_MISSING = ProblemType(
+    "webhook-secret-missing",
+    409,
+    "There is no secret to sign the webhook with",
+    "`POST /v1/webhooks/secret/rotate` makes it, and shows it once. `webhook` of a job is signed with it.",
+)
+WEBHOOK_DISABLED = ProblemType(
+    "webhook-disabled",
+    409,
+    "The webhook is disabled",
+    "What is for it is held. `POST /v1/webhooks/{id}/enable` ends that.",
+)
 IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     422,

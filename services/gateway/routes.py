@@ -11,6 +11,7 @@ from services.gateway.catalogue import CatalogueRoutes
 from services.gateway.dead_letters import DeadLetterRoutes
 from services.gateway.dead_replay import DeadReplays
 from services.gateway.delete import Deletes
+from services.gateway.deliveries import DeliveryRoutes
 from services.gateway.events import Events
 from services.gateway.explain import Explains
 from services.gateway.jobs import Jobs
@@ -23,6 +24,8 @@ from services.gateway.posting import Posting
 from services.gateway.queues import QueueRoutes
 from services.gateway.rates import Limiter
 from services.gateway.replay import Replays
+from services.gateway.webhook_acts import WebhookActs
+from services.gateway.webhooks import WebhookRoutes
 from shared.lifecycle import Readiness
 from shared.models.key import ApiKey
 
@@ -90,6 +93,36 @@ def operators_table(operators: OperatorEndpoints) -> Sequence[Route]:
         Route("GET", "/v1/queues", "system", operators.queues.all),
         Route("POST", "/v1/queues/{name}/pause", "system", operators.queues.pause),
         Route("POST", "/v1/queues/{name}/resume", "system", operators.queues.resume),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoints:
+    """Whose methods answer for webhooks."""
+
+    webhooks: WebhookRoutes
+    acts: WebhookActs
+    deliveries: DeliveryRoutes
+
+
+def webhooks_table(hook: WebhookEndpoints) -> Sequence[Route]:
+    return (
+        Route("GET", "/v1/webhooks/secret", "webhooks", hook.acts.secret),
+        Route("POST", "/v1/webhooks/secret/rotate", "webhooks", hook.acts.rotate_tenant),
+        Route("POST", "/v1/webhooks", "webhooks", hook.webhooks.create),
+        Route("GET", "/v1/webhooks", "webhooks", hook.webhooks.page),
+        Route("GET", "/v1/webhooks/{id}", "webhooks", hook.webhooks.get),
+        Route("PATCH", "/v1/webhooks/{id}", "webhooks", hook.webhooks.patch),
+        Route("DELETE", "/v1/webhooks/{id}", "webhooks", hook.webhooks.delete),
+        Route("POST", "/v1/webhooks/{id}/rotate-secret", "webhooks", hook.acts.rotate),
+        Route("POST", "/v1/webhooks/{id}/test", "webhooks", hook.acts.test),
+        Route("POST", "/v1/webhooks/{id}/enable", "webhooks", hook.acts.enable),
+        Route("POST", "/v1/webhooks/{id}/disable", "webhooks", hook.acts.disable),
+        Route("POST", "/v1/webhooks/{id}/recover", "webhooks", hook.acts.recover),
+        Route("GET", "/v1/webhooks/{id}/deliveries", "webhooks", hook.deliveries.of_endpoint),
+        Route("GET", "/v1/deliveries", "webhooks", hook.deliveries.about),
+        Route("GET", "/v1/deliveries/{id}", "webhooks", hook.deliveries.get),
+        Route("POST", "/v1/deliveries/{id}/redeliver", "webhooks", hook.deliveries.redeliver),
     )
 
 

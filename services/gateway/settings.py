@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.config import ServiceSettings, setting
+from shared.config import Secret, ServiceSettings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,12 @@ class Settings(ServiceSettings):
     )
     store_seconds: float = setting(2.0, unit="seconds", why="for one read of the store on a request's path")
     cache_seconds: float = setting(1.0, unit="seconds", why="for one round trip to Redis; past it the store answers")
+    webhook_keys: Secret = setting(
+        Secret(""), why="seals webhook secrets at rest: version:hex of 32 bytes, comma-separated; required to run"
+    )
+    webhooks_allow_local: bool = setting(
+        False, why="let webhooks have http and loopback addresses under localhost: local runs only"
+    )
     max_held: int = setting(16_000, unit="requests", why="held requests of one process: 10 KiB each")
     recheck_seconds: float = setting(12.0, unit="seconds", why="a waiter that hears nothing looks again about so often")
     finished_bytes: int = setting(64 * 1024 * 1024, unit="bytes", why="memory for finished jobs, which never change")

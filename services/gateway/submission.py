@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from services.gateway.fields import BeyondError, Fields, MalformedError, number, text, time, whole
+from services.gateway.fields import Fields, MalformedError, number, text, time, whole
+from services.gateway.labels import read_labels
+from services.gateway.webhook_requests import read_job_webhook
 from shared.clock import MILLISECONDS
+from shared.models.webhook import JobWebhook
 
 MAX_DELAY_SECONDS = 30 * 86_400
 MAX_EXPIRES_IN_SECONDS = 6 * 86_400
@@ -16,7 +19,6 @@ MAX_ATTEMPTS = 100
 _HANDLER, _ATTEMPTS = text(), whole(least=1, most=MAX_ATTEMPTS)
 _TIMEOUT = number(above=0, most=MAX_TIMEOUT_SECONDS)
 _EXPIRES_IN, _DELAY = whole(least=1, most=MAX_EXPIRES_IN_SECONDS), number(least=0, most=MAX_DELAY_SECONDS)
-MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 
 
 class Caching(StrEnum):
@@ -41,6 +43,7 @@ class Submission:
     expires_in_seconds: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     cache: Caching = Caching.USE
+    webhook: JobWebhook | None = None
 
     @property
     def shareable(self) -> bool:
@@ -59,8 +62,9 @@ def parse_submission(body: Any, *, now: int) -> Submission:
         timeout_seconds=fields.optional("timeout_seconds", _TIMEOUT),
         max_attempts=fields.optional("max_attempts", _ATTEMPTS),
         expires_in_seconds=fields.optional("expires_in_seconds", _EXPIRES_IN),
-        labels=fields.optional("labels", _labels) or {},
+        labels=fields.optional("labels", read_labels) or {},
         cache=fields.optional("cache", _caching) or Caching.USE,
+        webhook=fields.optional("webhook", read_job_webhook),
     )
     fields.finish()
     return submission
@@ -85,13 +89,3 @@ def _caching(value: Any) -> Caching:
         return Caching(value)
     except ValueError:
         raise MalformedError("must be use, refresh or off") from None
-
-
-def _labels(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise MalformedError("must be an object of strings")
-    if len(value) > MAX_LABELS:
-        raise BeyondError(f"at most {MAX_LABELS} labels")
-    if any(not 0 < len(key) <= MAX_LABEL_KEY or len(each) > MAX_LABEL_VALUE for key, each in value.items()):
-        raise BeyondError(f"keys of 1 to {MAX_LABEL_KEY} characters, values of at most {MAX_LABEL_VALUE}")
-    return value

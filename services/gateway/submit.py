@@ -12,6 +12,7 @@ import orjson
 
 from services.gateway.canonical import cache_key, canonical
 from services.gateway.handlers import Handler, Handlers
+from services.gateway.job_hooks import JobHooks
 from services.gateway.problems import INVALID_REQUEST, TOO_LARGE, Problem, unavailable
 from services.gateway.settings import Settings
 from services.gateway.submission import Submission
@@ -37,8 +38,10 @@ class Submitter:
         publisher: Publisher,
         schedules: Schedules,
         clock: Clock,
+        hooks: JobHooks,
     ) -> None:
         self._settings = settings
+        self._hooks = hooks
         self._ids = ids
         self._handlers = handlers
         self._publisher = publisher
@@ -60,6 +63,7 @@ class Submitter:
         """
         handler = await self._handlers.find(submission.handler)
         handler.check(submission.input)
+        await self._hooks.admit(submission.webhook, tenant)
         return self._spec(submission, handler, tenant, traceparent, under)
 
     async def accept(self, spec: JobSpec) -> Job:
@@ -104,6 +108,7 @@ class Submitter:
             cache_key=cache_key(tenant, entry.name, entry.version, input) if shared else None,
             cache_for_seconds=entry.cache_for_seconds if shared else 0,
             traceparent=traceparent,
+            webhook=submission.webhook,
         )
 
     async def _publish(self, spec: JobSpec) -> Job:

@@ -9,11 +9,14 @@ from collections.abc import Awaitable
 
 from shared.cache.contract import Landing, Result, Teller
 from shared.clock import MILLISECONDS, Clock
-from shared.errors import CacheUnavailable, Overloaded
+from shared.errors import BrokerUnavailable, CacheUnavailable, Overloaded
 from shared.messaging.contract import Message, Publisher
 from shared.models.event import job_event
 from shared.models.job import Job, JobStatus
 from shared.models.public import Snapshot, snapshot
+
+STARTED_SECONDS = 0.5
+"""For telling of a start: whoever tells has leases to renew."""
 
 _log = logging.getLogger("sluice.worker")
 
@@ -37,9 +40,17 @@ class Telling:
         self._publish_seconds = publish_seconds
 
     async def running(self, job: Job) -> None:
-        """Let waiting clients see that the job runs, or waits for its retry."""
+        """Let waiting clients see that the job runs, or waits for its retry, and listeners that it has started.
+
+        Best effort: the event of its end tells listeners of its starts as well.
+        """
         told = snapshot(job)
-        await self._woken(told, self._teller.tell(told))
+        woken = self._teller.tell(told)
+        try:
+            if job.status is JobStatus.RUNNING:
+                await self._started(job)
+        finally:
+            await self._woken(told, woken)
 
     async def over(self, job: Job) -> None:
         """Wake waiting clients and publish the event. Raises BrokerUnavailable or Overloaded if that was not taken.
@@ -59,6 +70,15 @@ class Telling:
             await self._publish(message)
         finally:
             await self._woken(told, woken)
+
+    async def _started(self, job: Job) -> None:
+        event = job_event(job, source="worker", at=self._clock.now())
+        try:
+            await self._publisher.publish(
+                self._topic, Message(event.encode(), event.attributes), timeout_seconds=STARTED_SECONDS
+            )
+        except (BrokerUnavailable, Overloaded) as fault:
+            _log.debug("a start was not told", extra={"job": job.spec.id, "fault": type(fault).__name__})
 
     async def _publish(self, message: Message) -> None:
         await self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)

@@ -78,6 +78,7 @@ class Names:
 
 
 WORKER = "worker"
+WEBHOOKS = "webhooks"
 
 
 def topology(
@@ -87,7 +88,7 @@ def topology(
 
     push: which of them are pushed, and where to; None leaves all as they are. paused: those that push nowhere for now.
     """
-    topics, subscriptions = [names.events], []
+    topics, subscriptions = [names.events], [_events(names, WEBHOOKS)]
     for queue in sorted(set(queues)):
         for lane in Lane:
             jobs, dead = names.jobs(queue, lane), names.dead(queue, lane)
@@ -98,6 +99,17 @@ def topology(
                 jobs_subscription = pushed(jobs_subscription, target)
             subscriptions += [jobs_subscription, _dead(names, dead)]
     return Topology(tuple(topics), tuple(subscriptions))
+
+
+def _events(names: Names, reader: str) -> Subscription:
+    """No dead letters: what cannot be handled now is tried until it can, and what never can is acknowledged."""
+    return Subscription(
+        name=names.reader(names.events, reader),
+        topic=names.events,
+        ack_deadline_seconds=10,
+        minimum_backoff_seconds=1,
+        maximum_backoff_seconds=60,
+    )
 
 
 def _jobs(names: Names, topic: str, dead: str) -> Subscription:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from shared.models.job import JobSpec, Lane
+from shared.models.webhook import JobWebhook
 
 VERSION = 1
 
@@ -62,6 +63,7 @@ class Envelope:
                 "index": spec.index,
                 "replay_of": spec.replay_of,
                 "traceparent": spec.traceparent,
+                **({"webhook": spec.webhook.members()} if spec.webhook else {}),
                 "input": orjson.Fragment(spec.input),
             }
         )
@@ -98,4 +100,5 @@ def _spec(fields: dict[str, Any]) -> JobSpec:
         index=fields.get("index"),
         replay_of=fields.get("replay_of"),
         traceparent=fields.get("traceparent"),
+        webhook=JobWebhook.of(fields.get("webhook")),
     )

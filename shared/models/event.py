@@ -9,8 +9,12 @@ from typing import Any
 
 import orjson
 
-from shared.clock import rfc3339
+from shared.clock import parse_rfc3339, rfc3339
 from shared.models.job import Job
+
+
+class MalformedEvent(ValueError):
+    """The body is not an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Event:
     batch: str | None
     data: dict[str, Any]
     """The job's summary: no input, no output."""
+    webhook: dict[str, Any] | None = None
+    """The one-off webhook of what this is about: `url` and `events`. In the body alone."""
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -44,8 +50,27 @@ class Event:
                 "tenant": self.tenant,
                 "batch": self.batch,
                 "data": self.data,
+                **({"webhook": self.webhook} if self.webhook else {}),
             }
         )
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Event":
+        """Raises MalformedEvent. Unknown fields are ignored."""
+        try:
+            fields = orjson.loads(body)
+            return cls(
+                id=fields["id"],
+                type=fields["type"],
+                source=fields["source"],
+                time=parse_rfc3339(fields["time"]),
+                tenant=fields["tenant"],
+                batch=fields.get("batch"),
+                data=fields["data"],
+                webhook=fields.get("webhook"),
+            )
+        except (KeyError, TypeError, ValueError) as fault:
+            raise MalformedEvent(type(fault).__name__) from None
 
 
 def job_event(job: Job, *, source: str, at: int) -> Event:
@@ -76,4 +101,5 @@ def job_event(job: Job, *, source: str, at: int) -> Event:
             "finished_at": job.finished_at,
             "error_code": job.error.code if job.error else None,
         },
+        webhook=None if spec.webhook is None else spec.webhook.members(),
     )

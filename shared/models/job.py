@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Self
 
 from shared.models.fingerprint import fingerprint
+from shared.models.webhook import JobWebhook
 
 MAX_ATTEMPT_RECORDS = 10
 """The history kept of a job's failed attempts: the last ones."""
@@ -102,6 +103,7 @@ class JobSpec:
     index: int | None = None
     replay_of: str | None = None
     traceparent: str | None = None
+    webhook: JobWebhook | None = None
 
     @classmethod
     def unknown(cls, id: str, *, tenant: str, created_at: int, expires_at: int) -> Self:

@@ -8,14 +8,16 @@ import asyncio
 import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from shared.clock import Clock
-from shared.errors import DocumentRefused, StoreUnavailable
+from shared.errors import StoreUnavailable
+from shared.models.delivery import Delivery
 from shared.models.handler import HandlerEntry
 from shared.models.job import Job
 from shared.models.key import ApiKey
 from shared.models.queue import QueueControl
+from shared.models.webhook import Endpoint, Health, TenantHooks
 from shared.storage.contract import (
     DUE_BYTES,
     Conflict,
@@ -28,12 +30,11 @@ from shared.storage.contract import (
     Version,
     WriteResult,
 )
+from shared.storage.memory_values import check_values
 from shared.storage.shard_leases import Allotment, Term
+from shared.storage.webhook_contract import Lease
 
 T = TypeVar("T")
-
-MAX_VALUE_BYTES: Final = 1_048_487
-"""Firestore's bound on the value of one field."""
 
 
 @dataclass(slots=True)
@@ -72,6 +73,11 @@ class MemoryDatabase:
         self.queues: _Collection[QueueControl] = _Collection()
         self.schedulers: _Collection[Term] = _Collection()
         self.allotments: _Collection[Allotment] = _Collection()
+        self.webhooks: _Collection[Endpoint] = _Collection()
+        self.webhook_tenants: _Collection[TenantHooks] = _Collection()
+        self.webhook_health: _Collection[Health] = _Collection()
+        self.deliveries: _Collection[Delivery] = _Collection()
+        self.leases: _Collection[Lease] = _Collection()
 
     def fail(self) -> None:
         """Make every call raise StoreUnavailable until `heal`."""
@@ -112,22 +118,22 @@ class MemoryJobs:
 
     async def create(self, job: Job) -> WriteResult:
         await self._database.answer()
-        _check(job.spec.input, job.output)
+        check_values(job.spec.input, job.output)
         return self._jobs.conflict_of_create(job.spec.id) or self._write(job)
 
     async def update(self, job: Job, held: Version) -> WriteResult:
         await self._database.answer()
-        _check(job.output)
+        check_values(job.output)
         return self._jobs.conflict_of_update(job.spec.id, held) or self._write_state(job)
 
     async def replace(self, job: Job, held: Version) -> WriteResult:
         await self._database.answer()
-        _check(job.spec.input, job.output)
+        check_values(job.spec.input, job.output)
         return self._jobs.conflict_of_update(job.spec.id, held) or self._write(job)
 
     async def schedule(self, job: Job, timer: Timer) -> WriteResult:
         await self._database.answer()
-        _check(job.spec.input, timer.body)
+        check_values(job.spec.input, timer.body)
         timers = self._database.timers
         conflict = self._jobs.conflict_of_create(job.spec.id) or timers.conflict_of_create(timer.id)
         if conflict:
@@ -137,7 +143,7 @@ class MemoryJobs:
 
     async def update_with_timer(self, job: Job, held: Version, timer: Timer) -> WriteResult:
         await self._database.answer()
-        _check(job.output, timer.body)
+        check_values(job.output, timer.body)
         timers = self._database.timers
         conflict = self._jobs.conflict_of_update(job.spec.id, held) or timers.conflict_of_create(timer.id)
         if conflict:
@@ -183,7 +189,7 @@ class MemoryTimers:
 
     async def create(self, timer: Timer) -> WriteResult:
         await self._database.answer()
-        _check(timer.body)
+        check_values(timer.body)
         conflict = self._timers.conflict_of_create(timer.id)
         if conflict:
             return conflict
@@ -338,8 +344,3 @@ def _fits(job: Job, wanted: JobFilter) -> bool:
 def summary(job: Job) -> Job:
     """The job as lists have it: without what makes it large."""
     return replace(job, spec=replace(job.spec, input=b"", traceparent=None), output=None)
-
-
-def _check(*values: bytes | None) -> None:
-    if any(value is not None and len(value) > MAX_VALUE_BYTES for value in values):
-        raise DocumentRefused("a value is larger than a field may be")

@@ -71,6 +71,25 @@ QUEUE_OLDEST_AGE = Metric(
 QUEUE_IN_FLIGHT = Metric("sluice_queue_in_flight", "gauge", "Messages that workers hold.", ("queue", "lane"))
 QUEUE_WORKERS = Metric("sluice_queue_workers", "gauge", "Processes that take from the lane.", ("queue", "lane"))
 QUEUE_PAUSED = Metric("sluice_queue_paused", "gauge", "1 where an operator has paused the queue, else 0.", ("queue",))
+WEBHOOK_EVENTS = Metric("sluice_webhook_events", "counter", "Events read, by what came of them.", ("result",))
+WEBHOOK_ATTEMPTS = Metric(
+    "sluice_webhook_attempts", "counter", "Attempts at a delivery, by their outcome.", ("outcome",)
+)
+WEBHOOK_DURATION = Metric(
+    "sluice_webhook_duration", "histogram", "From the slot to the end of the answer.", (), "seconds", _FAST
+)
+WEBHOOK_LAG = Metric(
+    "sluice_webhook_lag", "histogram", "From an event to the first attempt at its delivery.", (), "seconds", _LONG
+)
+WEBHOOK_ENDS = Metric("sluice_webhook_deliveries_ended", "counter", "Deliveries that are over, by state.", ("state",))
+WEBHOOKS_DUE = Metric(
+    "sluice_webhook_deliveries_due", "gauge", "Deliveries due on this instance's shards, as far as seen."
+)
+WEBHOOKS_OLDEST = Metric(
+    "sluice_webhook_oldest_due", "gauge", "How long the oldest of them has been due.", (), "seconds"
+)
+WEBHOOKS_IN_FLIGHT = Metric("sluice_webhook_requests_in_flight", "gauge", "Requests to endpoints under way.")
+WEBHOOK_SHARDS = Metric("sluice_webhook_shards", "gauge", "Shards that this instance holds.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,12 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         processes={"worker": 2},
         project="acceptance",
         given=given,
-        environ={"SLUICE_LEASE_SECONDS": "4", "SLUICE_HEAD_SECONDS": "2", "SLUICE_BODY_SECONDS": "2"},
+        environ={
+            "SLUICE_LEASE_SECONDS": "4",
+            "SLUICE_HEAD_SECONDS": "2",
+            "SLUICE_BODY_SECONDS": "2",
+            "SLUICE_WEBHOOKS_ALLOW_LOCAL": "1",
+        },
     )
     async with System(options) as running:
         yield running

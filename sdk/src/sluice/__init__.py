@@ -2,6 +2,8 @@
 
     from sluice import Handlers, JobContext, Reject, Retry
 
+and for those who are told of jobs: `Webhook(secret).verify(body, headers)`.
+
 Tests of handlers find `run` in `sluice.testing`.
 """
 
@@ -9,6 +11,7 @@ from sluice.context import JobContext
 from sluice.errors import DefinitionError, InvalidInput, InvalidOutput
 from sluice.handlers import HandlerDefinition, Handlers
 from sluice.outcomes import Reject, Retry
+from sluice.webhooks import Webhook, WebhookVerificationError
 
 __all__ = [
     "DefinitionError",
@@ -19,4 +22,6 @@ __all__ = [
     "JobContext",
     "Reject",
     "Retry",
+    "Webhook",
+    "WebhookVerificationError",
 ]

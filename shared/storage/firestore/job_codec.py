@@ -11,7 +11,10 @@ and the renewal of a lease must count as a write.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import orjson
+
 from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
+from shared.models.webhook import JobWebhook
 from shared.storage.contract import JOB_SHARDS, Version, shard_of
 from shared.storage.firestore import fields as read
 from shared.storage.firestore.protobuf import Message
@@ -58,6 +61,7 @@ SPEC_FIELDS: Final = (
     "index",
     "replay_of",
     "traceparent",
+    "webhook",
 )
 """What only the creation writes."""
 
@@ -95,6 +99,8 @@ def _set_options(fields: Message, spec: JobSpec) -> None:
     _set_optional_text(fields, "batch", spec.batch)
     _set_optional_text(fields, "replay_of", spec.replay_of)
     _set_optional_text(fields, "traceparent", spec.traceparent)
+    if spec.webhook is not None:
+        fields["webhook"].bytes_value = orjson.dumps(spec.webhook.members())
 
 
 def set_state(fields: Message, job: Job, *, expire_at: int, replaces: Version | None = None) -> None:
@@ -191,6 +197,7 @@ def _spec_of(id: str, fields: Message) -> JobSpec:
         index=read.optional_integer(fields, "index"),
         replay_of=read.optional_text(fields, "replay_of"),
         traceparent=read.optional_text(fields, "traceparent"),
+        webhook=JobWebhook.of(orjson.loads(read.data(fields, "webhook") or b"null")),
     )
 
 

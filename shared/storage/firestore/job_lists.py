@@ -26,7 +26,7 @@ from shared.storage.firestore.values import set_timestamp
 SUMMARY_FIELDS: Final = tuple(
     field
     for field in (*SPEC_FIELDS, *STATE_FIELDS)
-    if field not in {"input", "output", "traceparent", "replaces", "dead_at"}
+    if field not in {"input", "output", "traceparent", "webhook", "replaces", "dead_at"}
 )
 _NAME: Final = "__name__"
 

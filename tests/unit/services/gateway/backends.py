@@ -13,6 +13,7 @@ from services.gateway.aside import Aside
 from services.gateway.finished import Finished
 from services.gateway.handlers import Handlers
 from services.gateway.idempotency import Claim, First, Idempotency, Replayed
+from services.gateway.job_hooks import JobHooks
 from services.gateway.posting import ROUTE, Desk, Order
 from services.gateway.problems import Problem
 from services.gateway.settings import Settings
@@ -25,6 +26,7 @@ from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryRecent
 from shared.clock import ManualClock
 from shared.config import Secret
+from shared.egress import Rules
 from shared.ids import IdKeys, Ids
 from shared.messaging.memory import MemoryBroker, MemoryPublisher
 from shared.messaging.topics import Names, topology
@@ -34,6 +36,7 @@ from shared.models.job import ErrorCode, Job, JobError, JobSpec, Lane, Retention
 from shared.models.public import snapshot
 from shared.storage.contract import Version
 from shared.storage.memory import MemoryCatalogue, MemoryDatabase, MemoryIdempotency, MemoryJobs
+from shared.storage.memory_webhooks import MemoryTenantHooks
 
 SETTINGS = Settings(id_keys=Secret(f"1:{'ab' * 32}"))
 CACHED = HandlerEntry("cached", "default", "1", {}, {}, 30.0, 5, cache_for_seconds=100)
@@ -134,6 +137,7 @@ async def gateway(backends: Backends, requests: MemoryIdempotency | None = None)
         publisher=MemoryPublisher(backends.broker),
         schedules=backends.jobs,
         clock=clock,
+        hooks=JobHooks(MemoryTenantHooks(backends.database), Rules(), clock),
     )
     recent = MemoryRecent(cache)
     sharing = Sharing(

@@ -19,17 +19,21 @@ from services.gateway.routes import (
     OpenEndpoints,
     OperatorEndpoints,
     Route,
+    WebhookEndpoints,
     open_table,
     operators_table,
     table,
+    webhooks_table,
 )
 from services.gateway.submission import parse_submission
 from shared.clock import ManualClock
+from shared.models.delivery import Delivery, DeliveryState, ErrorClass, shown_delivery
 from shared.models.handler import HandlerEntry
 from shared.models.job import ErrorCode, Job, JobSpec, JobStatus, Lane
 from shared.models.key import SCOPES, ApiKey
 from shared.models.key import shown as shown_key
 from shared.models.public import render, render_entry
+from shared.models.webhook import EVENT_TYPES, Endpoint, shown_endpoint
 from shared.storage.explanation import Reason
 
 DOCUMENT = load()
@@ -42,7 +46,11 @@ def types_of(endpoints: Any) -> Any:
 
 
 def keyed_routes() -> list[Route]:
-    return [*table(types_of(JobEndpoints)), *operators_table(types_of(OperatorEndpoints))]
+    return [
+        *table(types_of(JobEndpoints)),
+        *operators_table(types_of(OperatorEndpoints)),
+        *webhooks_table(types_of(WebhookEndpoints)),
+    ]
 
 
 def registered() -> set[tuple[str, str, str | None]]:
@@ -122,6 +130,9 @@ def test_the_problem_types_that_are_listed_are_those_that_exist() -> None:
         ("JobStatus", JobStatus),
         ("ErrorCode", ErrorCode),
         ("ReplayOutcome", Outcome),
+        ("WebhookEvent", EVENT_TYPES),
+        ("DeliveryState", DeliveryState),
+        ("DeliveryError", ErrorClass),
     ],
 )
 def test_lists_of_words_are_those_of_the_code(schema: str, values: Any) -> None:
@@ -144,6 +155,11 @@ def test_what_is_shown_has_the_members_that_are_described() -> None:
     key = ApiKey("k", "acme", b"", SCOPES)
     assert set(shown_key(key, now=0)) == members("Key")
     assert set(shown_key(key, now=0, secret="s")) == members("KeyWithSecret")
+    endpoint = Endpoint("whk_1", "acme", "https://example.com", frozenset(), (), 0, 0)
+    assert set(shown_endpoint(endpoint, now=0)) == members("Webhook")
+    assert set(shown_endpoint(endpoint, now=0, secret="s")) == members("WebhookWithSecret")
+    delivery = Delivery("dlv_1", "acme", "msg_1", "job.failed", "whk_1", "job_1", b"", 0, 1, 0)
+    assert set(shown_delivery(delivery)) == members("Delivery")
     assert set(shown_handler(entry())) == members("Handler")
     job = Job.queued(JobSpec("job_1", "acme", "h", "q", b"", 0, 1, 1.0, 1))
     assert set(orjson.loads(render(job))) | {"input"} == members("Job")

@@ -9,20 +9,27 @@ from typing import Any
 
 import pytest
 
+from shared.models.delivery import DeliveryState
 from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
+from shared.models.webhook import JobWebhook
 from shared.storage.contract import JobFilter, Timer, Version
 from shared.storage.dead_letters import DeadLetterFilter
 from shared.storage.firestore import writes
 from shared.storage.firestore.catalogue import HANDLER_FIELDS
 from shared.storage.firestore.dead_letters import dead_query
+from shared.storage.firestore.deliveries import FIXED_FIELDS, LISTED_FIELDS, due_query, recoverable_query
+from shared.storage.firestore.deliveries import STATE_FIELDS as DELIVERY_STATE_FIELDS
+from shared.storage.firestore.deliveries import list_query as delivery_query
+from shared.storage.firestore.endpoints import ENDPOINT_FIELDS, HEALTH_FIELDS, TENANT_FIELDS
 from shared.storage.firestore.idempotency import REQUEST_FIELDS
 from shared.storage.firestore.job_codec import SPEC_FIELDS, STATE_FIELDS, set_spec, set_state
 from shared.storage.firestore.job_lists import SUMMARY_FIELDS, list_query
 from shared.storage.firestore.keys import KEY_FIELDS
-from shared.storage.firestore.protobuf import CONTAINS, DESCENDING, EQUAL, BatchWriteRequest
+from shared.storage.firestore.protobuf import ASCENDING, CONTAINS, DESCENDING, EQUAL, BatchWriteRequest
 from shared.storage.firestore.queues import QUEUE_FIELDS
 from shared.storage.firestore.shard_leases import ALLOTMENT_FIELDS, TERM_FIELDS
 from shared.storage.firestore.timers import TIMER_FIELDS, set_timer
+from shared.storage.webhook_contract import DeliveryFilter
 
 DECLARED: Any = json.loads((Path(__file__).parents[4] / "deploy/firestore.indexes.json").read_text())
 FIELDS = {
@@ -34,6 +41,10 @@ FIELDS = {
     "queues": set(QUEUE_FIELDS),
     "schedulers": set(TERM_FIELDS),
     "allotments": set(ALLOTMENT_FIELDS),
+    "deliveries": {*FIXED_FIELDS, *DELIVERY_STATE_FIELDS},
+    "webhooks": set(ENDPOINT_FIELDS),
+    "webhook_tenants": set(TENANT_FIELDS),
+    "webhook_health": set(HEALTH_FIELDS),
 }
 
 FULL = Job(
@@ -56,6 +67,7 @@ FULL = Job(
         index=0,
         replay_of="r",
         traceparent="t",
+        webhook=JobWebhook("https://example.com", frozenset()),
     ),
     status=JobStatus.RUNNING,
     attempt=1,
@@ -107,7 +119,7 @@ def test_no_field_is_declared_twice() -> None:
     assert len(list(exemptions())) == len(set(exemptions()))
 
 
-@pytest.mark.parametrize("collection", ["jobs", "timers", "idempotency"])
+@pytest.mark.parametrize("collection", ["jobs", "timers", "idempotency", "deliveries", "webhook_health"])
 def test_no_field_of_a_hot_collection_has_an_index_of_its_own(collection: str) -> None:
     """An index on each rising time, fence or output would bound writes and be paid for, and no query would use it."""
     assert {field for group, field in exemptions() if group == collection} == FIELDS[collection]
@@ -120,16 +132,58 @@ def test_what_is_declared_exists() -> None:
         assert {field["fieldPath"] for field in index["fields"]} <= FIELDS[index["collectionGroup"]]
 
 
-def test_jobs_and_keyed_requests_vanish_by_themselves() -> None:
+def test_jobs_keyed_requests_and_deliveries_vanish_by_themselves() -> None:
     ttls = [(each["collectionGroup"], each["fieldPath"]) for each in DECLARED["fieldOverrides"] if each.get("ttl")]
-    assert ttls == [("jobs", "expire_at"), ("idempotency", "expire_at"), ("schedulers", "expire_at")]
+    assert sorted(ttls) == [
+        ("deliveries", "expire_at"),
+        ("idempotency", "expire_at"),
+        ("jobs", "expire_at"),
+        ("schedulers", "expire_at"),
+    ]
 
 
-def test_every_index_on_a_rising_time_is_led_by_a_shard() -> None:
+SPREADS = {"shard", "endpoint", "subject"}
+"""What leads an index on a rising time: an endpoint is called a few times a second, a job is the subject of a few."""
+
+
+def test_every_index_on_a_rising_time_is_led_by_what_spreads_it() -> None:
     for index in DECLARED["indexes"]:
         paths = [field["fieldPath"] for field in index["fields"]]
-        assert "shard" in paths[:-1]
+        assert SPREADS & set(paths[:-1])
         assert paths[-1] in {"created_at", "dead_at", "due_at"}
+
+
+def fields_of(query: Any) -> list[dict[str, str]]:
+    """The index that a query on deliveries needs: its equalities, then its order."""
+    conditions = [each.field_filter for each in query.where.composite_filter.filters]
+    orders = [each for each in query.order_by if each.field.field_path != "__name__"]
+    ordered = {each.field.field_path for each in orders}
+    paths = [each.field.field_path for each in conditions if each.field.field_path not in ordered]
+    selecting = [{"fieldPath": path, "order": "ASCENDING"} for path in paths]
+    directions = {DESCENDING: "DESCENDING", ASCENDING: "ASCENDING"}
+    return [
+        *selecting,
+        *({"fieldPath": each.field.field_path, "order": directions[each.direction]} for each in orders),
+    ]
+
+
+LISTS = [
+    DeliveryFilter("t", **parts, state=state)
+    for parts in ({"endpoint": "e"}, {"subject": "s"})
+    for state in (None, DeliveryState.HELD)
+]
+
+
+@pytest.mark.parametrize(
+    "query", [due_query([1], 1, 1), recoverable_query("e", 1, 1), *(delivery_query(each, 1) for each in LISTS)]
+)
+def test_every_query_for_deliveries_has_its_index(query: Any) -> None:
+    wanted = {"collectionGroup": "deliveries", "queryScope": "COLLECTION", "fields": fields_of(query)}
+    assert wanted in DECLARED["indexes"]
+
+
+def test_a_log_reads_no_bodies() -> None:
+    assert set(FIXED_FIELDS) | set(DELIVERY_STATE_FIELDS) == {*LISTED_FIELDS, "body", "replaces"}
 
 
 def test_the_query_for_due_timers_has_its_index() -> None:
@@ -185,6 +239,7 @@ def test_a_list_reads_nothing_large() -> None:
         "traceparent",
         "replaces",
         "dead_at",
+        "webhook",
     }
 
 

@@ -1,0 +1,1 @@
+"""Delivers events to webhook endpoints: signed, at least once, each endpoint on its own."""
