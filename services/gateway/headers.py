@@ -37,7 +37,9 @@ def entity_tag(order: int) -> str:
 
 def known_order(if_none_match: str | None) -> int | None:
     """The newest state that the client says it has, or None if it names none of ours."""
-    orders = [order for tag in _TAG.findall(if_none_match or "") if (order := _order(tag)) is not None]
+    if if_none_match is None:
+        return None
+    orders = [order for tag in _TAG.findall(if_none_match) if (order := _order(tag)) is not None]
     return max(orders, default=None)
 
 
