@@ -35,7 +35,7 @@ _CLOSED: Final = frozenset(
 )
 """Last labels of names that mean something only inside a network."""
 
-_V4_CLOSED: Final = tuple(
+CLOSED_V4: Final = tuple(
     IPv4Network(network)
     for network in (
         "0.0.0.0/8",  # this network
@@ -59,9 +59,9 @@ _V4_CLOSED: Final = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-_V6_OPEN: Final = IPv6Network("2000::/3")
+OPEN_V6: Final = IPv6Network("2000::/3")
 """All of global unicast; what is outside needs no list."""
-_V6_CLOSED: Final = tuple(
+CLOSED_V6: Final = tuple(
     IPv6Network(network)
     for network in (
         "2001::/23",  # protocol assignments, Teredo, benchmarks, ORCHID
@@ -154,5 +154,5 @@ def _unwrapped(address: str) -> IPv4Address | IPv6Address:
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv4Address):
-        return not any(address in network for network in _V4_CLOSED)
-    return address in _V6_OPEN and not any(address in network for network in _V6_CLOSED)
+        return not any(address in network for network in CLOSED_V4)
+    return address in OPEN_V6 and not any(address in network for network in CLOSED_V6)

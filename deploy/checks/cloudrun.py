@@ -26,6 +26,8 @@ EXAMPLES: Final = {
     "redis_url": "rediss://10.0.0.3:6379/0?ssl_ca_certs=/etc/sluice/redis/ca.pem",
     "instances": "1",
     "worker_max_instances": "100",
+    "webhooks_instances": "2",
+    "public_url": "",
     "push_endpoint": "",
     "push_queues": "",
     "queue": "default",

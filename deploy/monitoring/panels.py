@@ -190,4 +190,72 @@ SCHEDULER: Final = Row(
         ),
     ),
 )
-ROWS: Final = (GATEWAY, QUEUES, WORKERS, SCHEDULER)
+WEBHOOKS: Final = Row(
+    "Webhooks",
+    (
+        Panel(
+            "Deliveries due",
+            "short",
+            "Due and not sent yet, of all instances. What waits for an endpoint that is down is not due.",
+            (Query("sum(sluice_webhook_deliveries_due)", "due"),),
+        ),
+        Panel(
+            "Age of the oldest delivery due",
+            "s",
+            "A slow endpoint makes minutes by itself; more means too few instances.",
+            (Query("max(sluice_webhook_oldest_due_seconds)", "oldest"),),
+        ),
+        Panel(
+            "From the event to the first attempt",
+            "s",
+            "The median is ours; what is above it is also endpoints that are down.",
+            tuple(
+                Query(
+                    f"histogram_quantile({quantile}, sum by (le) (rate(sluice_webhook_lag_seconds_bucket[5m])))",
+                    f"p{round(quantile * 100)}",
+                )
+                for quantile in (0.5, 0.95)
+            ),
+        ),
+        Panel(
+            "Attempts by outcome",
+            "ops",
+            "gone: answered 410 and was disabled. blocked: leads to where nobody may be called.",
+            (Query("sum by (outcome) (rate(sluice_webhook_attempts_total[5m]))", "{{outcome}}"),),
+        ),
+        Panel(
+            "Deliveries that ended",
+            "ops",
+            "exhausted and expired can be recovered by the endpoint's owner.",
+            (Query("sum by (state) (rate(sluice_webhook_deliveries_ended_total[5m]))", "{{state}}"),),
+        ),
+        Panel(
+            "Time of an attempt",
+            "s",
+            "How fast endpoints answer. After 15 s an attempt is over.",
+            tuple(
+                Query(
+                    f"histogram_quantile({quantile}, sum by (le) (rate(sluice_webhook_duration_seconds_bucket[5m])))",
+                    f"p{round(quantile * 100)}",
+                )
+                for quantile in (0.5, 0.95)
+            ),
+        ),
+        Panel(
+            "Events read",
+            "ops",
+            "postponed: the store did not answer, and the event comes again.",
+            (Query("sum by (result) (rate(sluice_webhook_events_total[5m]))", "{{result}}"),),
+        ),
+        Panel(
+            "Requests under way and shards held",
+            "short",
+            "SLUICE_SLOTS bounds the requests of an instance. Together instances hold 16 shards.",
+            (
+                Query("sum(sluice_webhook_requests_in_flight)", "requests"),
+                Query("sum(sluice_webhook_shards)", "shards"),
+            ),
+        ),
+    ),
+)
+ROWS: Final = (GATEWAY, QUEUES, WORKERS, WEBHOOKS, SCHEDULER)

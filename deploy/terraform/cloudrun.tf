@@ -174,11 +174,15 @@ resource "google_cloud_run_v2_worker_pool" "pool" {
   template {
     service_account = google_service_account.service[each.value.service].email
 
-    vpc_access {
-      egress = "PRIVATE_RANGES_ONLY"
-      network_interfaces {
-        network    = var.network
-        subnetwork = var.subnetwork
+    # A pool whose manifest names no network has none: nothing private is reachable from it.
+    dynamic "vpc_access" {
+      for_each = contains(keys(each.value.spec.template.metadata.annotations), "run.googleapis.com/network-interfaces") ? ["PRIVATE_RANGES_ONLY"] : []
+      content {
+        egress = vpc_access.value
+        network_interfaces {
+          network    = var.network
+          subnetwork = var.subnetwork
+        }
       }
     }
 

@@ -23,6 +23,8 @@ locals {
     gateway_min_instances = var.gateway_min_instances
     gateway_max_instances = var.gateway_max_instances
     worker_max_instances  = var.worker_max_instances
+    webhooks_instances    = var.webhooks_instances
+    public_url            = var.public_url
     push_endpoint         = length(var.push_queues) == 0 ? "" : local.push_endpoint
     push_queues           = join(",", var.push_queues)
   }

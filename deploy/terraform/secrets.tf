@@ -1,6 +1,18 @@
-# The MAC keys' value is never Terraform's: it would stand in the state. Whoever deploys first writes it, see README.md.
+# The values of keys are never Terraform's: they would stand in the state. Whoever deploys first writes them, see README.md.
 resource "google_secret_manager_secret" "id_keys" {
   secret_id           = "${local.topology.prefix}-id-keys"
+  deletion_protection = var.deletion_protection
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.used]
+}
+
+# Seals the secrets of webhooks' endpoints in the database: whoever has only one of both can sign nothing.
+resource "google_secret_manager_secret" "webhook_keys" {
+  secret_id           = "${local.topology.prefix}-webhook-keys"
   deletion_protection = var.deletion_protection
 
   replication {
@@ -44,8 +56,9 @@ resource "google_secret_manager_secret_version" "monitoring" {
 
 locals {
   secrets = {
-    id-keys    = google_secret_manager_secret.id_keys
-    redis-ca   = google_secret_manager_secret.redis_ca
-    monitoring = google_secret_manager_secret.monitoring
+    id-keys      = google_secret_manager_secret.id_keys
+    webhook-keys = google_secret_manager_secret.webhook_keys
+    redis-ca     = google_secret_manager_secret.redis_ca
+    monitoring   = google_secret_manager_secret.monitoring
   }
 }

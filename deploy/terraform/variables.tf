@@ -88,6 +88,23 @@ variable "worker_max_instances" {
   default     = 100
 }
 
+variable "webhooks_instances" {
+  description = "Instances that deliver webhooks. They share 16 shards, so that more than 16 do nothing more."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.webhooks_instances >= 1 && var.webhooks_instances <= 16
+    error_message = "From 1 to 16."
+  }
+}
+
+variable "public_url" {
+  description = "Where clients reach the API: put before the paths in webhooks' messages. Empty: paths alone."
+  type        = string
+  default     = ""
+}
+
 variable "cache_node_type" {
   description = "Size of the cache's node. SHARED_CORE_NANO is for trials, HIGHMEM_MEDIUM holds 13 GB."
   type        = string

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deploy.checks.__main__ import CHECKS, main
 from deploy.checks.declared import example
 from deploy.checks.report import ROOT, Check, Found, Skipped
 from shared.config import describe
+from shared.storage.webhook_contract import DELIVERY_SHARDS
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -163,6 +165,90 @@ def test_a_way_to_the_internet_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     outcome = gke.only_those_who_may_reach_the_internet()
     assert isinstance(outcome, Found)
     assert outcome.faults == ("backends lets pods out to the internet",)
+
+
+@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "2000::/3"])
+def test_a_range_that_webhooks_could_reach_is_found(monkeypatch: pytest.MonkeyPatch, cidr: str) -> None:
+    policies = [(place, copy.deepcopy(each)) for place, each in gke.written() if each["kind"] == "NetworkPolicy"]
+    [endpoints] = [each for _, each in policies if each["metadata"]["name"] == "endpoints"]
+    [block] = [to["ipBlock"] for to in endpoints["spec"]["egress"][0]["to"] if to["ipBlock"]["cidr"] == cidr]
+    forgotten = block["except"].pop()
+    monkeypatch.setattr(gke, "written", lambda: policies)
+    outcome = gke.only_those_who_may_reach_the_internet()
+    assert isinstance(outcome, Found)
+    assert outcome.faults == (f"endpoints lets pods out to {forgotten}",)
+
+
+WEBHOOKS_POD = {"app.kubernetes.io/name": "sluice-webhooks", "app.kubernetes.io/part-of": "sluice"}
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a policy's selector is of a pod with these labels."""
+    has = {"In": True, "NotIn": False}
+    return all(labels.get(name) == value for name, value in selector.get("matchLabels", {}).items()) and all(
+        (labels.get(each["key"]) in each["values"]) is has[each["operator"]]
+        for each in selector.get("matchExpressions", [])
+    )
+
+
+def reaches(labels: dict[str, str], address: str, port: int) -> bool:
+    """Whether some policy lets a pod with these labels out to there."""
+    return any(
+        ip_address(address) in ip_network(block["cidr"])
+        and not any(ip_address(address) in ip_network(each) for each in block.get("except", []))
+        and any(each["port"] <= port <= each.get("endPort", each["port"]) for each in rule["ports"])
+        for _, policy in gke.written()
+        if policy["kind"] == "NetworkPolicy" and selects(policy["spec"]["podSelector"], labels)
+        for rule in policy["spec"].get("egress", [])
+        for block in [to["ipBlock"] for to in rule["to"] if "ipBlock" in to]
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "allowed"),
+    [
+        ("93.184.215.14", 443, True),
+        ("93.184.215.14", 8443, True),
+        ("2606:2800:21f::1", 443, True),
+        ("93.184.215.14", 80, False),
+        ("93.184.215.14", 25, False),
+        ("10.0.0.3", 6379, False),
+        ("172.16.0.1", 443, False),
+        ("192.168.0.1", 8443, False),
+        ("169.254.169.254", 443, False),
+        ("169.254.169.254", 8080, False),
+        ("100.64.0.1", 443, False),
+        ("fd00::1", 443, False),
+        ("fe80::1", 443, False),
+    ],
+)
+def test_what_webhooks_reach_from_the_cluster(address: str, port: int, allowed: bool) -> None:
+    assert reaches(WEBHOOKS_POD, address, port) is allowed
+
+
+def test_who_uses_the_cache_reaches_it_and_not_the_internet() -> None:
+    for name in ("sluice-gateway", "sluice-scheduler", "sluice-worker"):
+        labels = WEBHOOKS_POD | {"app.kubernetes.io/name": name}
+        assert reaches(labels, "10.0.0.3", 6379)
+        assert not reaches(labels, "93.184.215.14", 443)
+
+
+def test_webhooks_have_no_leg_in_the_network_on_cloud_run() -> None:
+    manifest = cloudrun.filled(cloudrun.FOLDER / "webhooks.yaml")
+    assert manifest["spec"]["template"]["metadata"]["annotations"].keys() == {
+        "run.googleapis.com/container-dependencies"
+    }
+
+
+def test_the_alert_on_shards_knows_how_many_there_are() -> None:
+    [rule] = [rule for rule in monitoring.rules() if rule["alert"] == "WebhookShardsUnheld"]
+    assert rule["expr"] == f"sum(sluice_webhook_shards) < {DELIVERY_SHARDS}"
+    [scaler] = [
+        each
+        for _, each in gke.written()
+        if each["kind"] == "HorizontalPodAutoscaler" and each["metadata"]["name"] == "sluice-webhooks"
+    ]
+    assert scaler["spec"]["maxReplicas"] == DELIVERY_SHARDS
 
 
 def test_every_queue_has_workers_in_the_cluster_that_scale_on_it() -> None:
