@@ -7,6 +7,7 @@ tens of thousands of these, and one of them would otherwise sit on the port of a
 import errno
 import random
 import socket
+import sys
 from typing import Final
 
 from deploy.local.errors import PortTakenError
@@ -16,7 +17,7 @@ LOOPBACK: Final = "127.0.0.1"
 FIRST: Final = 12_000
 LAST: Final = 32_000
 TRIES: Final = 200
-_handed_out: Final[set[int]] = set()  # by this process: who asked may not listen there yet
+_handed_out: Final[dict[int, socket.socket | None]] = {}  # by this process: who asked may not listen there yet
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -42,10 +43,26 @@ def choose_port(rng: random.Random | None = None) -> int:
     pick = rng or random.SystemRandom()
     for _ in range(TRIES):
         port = pick.randint(FIRST, LAST)
-        if port not in _handed_out and is_free(port):
-            _handed_out.add(port)
+        if port not in _handed_out and is_free(port) and _reserve(port):
             return port
     raise PortTakenError(f"No free port was found between {FIRST} and {LAST} on {LOOPBACK}.")
+
+
+def _reserve(port: int) -> bool:
+    """Keep the port from other processes that choose, for as long as this one lives: systems start side by side.
+
+    By a name in Linux's abstract namespace, which ends with its process; elsewhere luck has to do.
+    """
+    name = None
+    if sys.platform == "linux":
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            name.bind(f"\0sluice-port-{port}")
+        except OSError:
+            name.close()
+            return False
+    _handed_out[port] = name
+    return True
 
 
 def claim_gateway_port(port: int, host: str = LOOPBACK) -> None:

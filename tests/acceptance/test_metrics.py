@@ -10,6 +10,7 @@ import aiohttp
 from deploy.checks import reference
 from deploy.local.system import ROOT, System
 from tests.acceptance.client import ApiClient
+from tests.integration.webhooks.receiver import receiving
 
 WITHIN_SECONDS = 60.0
 ON_PUSH = {"sluice_pushes_total"}
@@ -34,10 +35,15 @@ def listed(service: str) -> set[str]:
 
 
 async def work(api: ApiClient) -> None:
-    """One job of each kind that something counts: shared, delayed, held for."""
+    """One job of each kind that something counts: shared, delayed, held for, told of."""
     await api.submit("text.stats", {"text": "metrics"}, wait=20)
     await api.submit("text.stats", {"text": "metrics"})
     await api.over((await api.submit("debug.echo", 1, delay_seconds=1)).json["id"])
+    async with receiving() as receiver:
+        made = await api.request("POST", "/v1/webhooks", json={"url": receiver.url("/metrics")})
+        await api.result("debug.echo", 2)
+        await receiver.until(1, "/metrics")
+        await api.request("DELETE", f"/v1/webhooks/{made.json['id']}")
 
 
 async def test_what_is_listed_is_exposed(system: System, session: aiohttp.ClientSession, api: ApiClient) -> None:

@@ -124,7 +124,7 @@ async def test_what_is_declared_as_pushed_is_pushed(pubsub_address: str) -> None
 async def test_a_queue_that_pulled_is_pushed_and_pulls_again(pubsub_address: str) -> None:
     names = Names(new_name())
     pulls, pushes = topology(names, ["images"]), topology(names, ["images"], push=PLAN)
-    lanes = {each.name for each in pulls.subscriptions if not each.topic.endswith("-dead")}
+    lanes = {each.name for each in pulls.subscriptions if names.is_jobs(each.topic)}
     await apply(pulls, project=PROJECT, emulator=pubsub_address)
     changes = await apply(pushes, project=PROJECT, emulator=pubsub_address)
     assert set(changes) == {Updated(name, ("ack_deadline_seconds", "push_config")) for name in lanes}

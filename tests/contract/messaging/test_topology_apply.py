@@ -70,9 +70,10 @@ async def test_messages_outlive_a_correction(pubsub_address: str) -> None:
 
 async def test_a_subscription_on_another_topic_is_reported_and_left_alone(pubsub_address: str) -> None:
     wanted = declared()
-    jobs = wanted.subscriptions[0]
+    jobs = wanted.subscriptions[-1]
     await apply(wanted, project=PROJECT, emulator=pubsub_address)
-    moved = Topology(wanted.topics, (dataclasses.replace(jobs, topic=wanted.topics[0]),))
+    elsewhere = next(topic for topic in wanted.topics if topic != jobs.topic)
+    moved = Topology(wanted.topics, (dataclasses.replace(jobs, topic=elsewhere),))
     [change] = await apply(moved, project=PROJECT, emulator=pubsub_address)
     assert change == Misplaced(jobs.name, f"projects/{PROJECT}/topics/{jobs.topic}")
     assert jobs.name in str(change)

@@ -13,6 +13,7 @@ from shared.errors import DocumentRefused
 from shared.models.handler import HandlerEntry
 from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
 from shared.models.key import SCOPES, ApiKey
+from shared.models.webhook import JobWebhook
 from shared.storage.contract import Timer, Version
 from shared.storage.firestore.job_codec import label_strings, labels_of
 from tests.contract.storage.samples import new_id, running
@@ -52,6 +53,7 @@ SPEC: dict[str, st.SearchStrategy[Any]] = {
     "index": st.none() | counts,
     "replay_of": st.none() | texts,
     "traceparent": st.none() | texts,
+    "webhook": st.none() | st.builds(JobWebhook, texts, st.frozensets(texts, max_size=3)),
 }
 specs = st.builds(JobSpec, **SPEC)
 codes = st.sampled_from(ErrorCode)

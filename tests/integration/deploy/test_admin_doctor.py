@@ -120,8 +120,10 @@ async def _differing(bench: Bench) -> None:
 
 
 async def _misplaced(bench: Bench) -> None:
-    first, *rest = bench.wanted.subscriptions
-    moved = dataclasses.replace(first, topic=Names(bench.settings.prefix).events)
+    names = Names(bench.settings.prefix)
+    [first] = [each for each in bench.wanted.subscriptions if each.topic == names.jobs(QUEUE, Lane.BULK)]
+    rest = [each for each in bench.wanted.subscriptions if each is not first]
+    moved = dataclasses.replace(first, topic=names.events)
     await bench.apply(replace(bench.wanted, subscriptions=(moved, *rest)))
     await bench.announce()
 

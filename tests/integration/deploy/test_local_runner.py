@@ -117,7 +117,7 @@ async def test_sigterm_stops_services_in_order_and_leaves_given_backends_alone(b
         assert await run.end() == 0
         await all_gone(children, within=1)
     stopped = [line.split()[-2] for line in run.errors if line.endswith(" stopped")]
-    assert stopped == ["gateway", "scheduler", "worker"]
+    assert stopped == ["gateway", "scheduler", "webhooks", "worker"]
     assert run.errors[-1] == "Stopped."
     assert all([await backend.answers() for backend in backends.all])
 
@@ -140,7 +140,7 @@ async def test_on_push_it_runs_the_same_job_and_ends_as_well(backends: Backends)
         assert await run.end() == 0
         await all_gone(children, within=1)
     stopped = [line.split()[-2] for line in run.errors if line.endswith(" stopped")]
-    assert stopped == ["gateway", "scheduler", "worker", "bridge"]
+    assert stopped == ["gateway", "scheduler", "webhooks", "worker", "bridge"]
 
 
 async def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:
@@ -180,7 +180,7 @@ async def test_nothing_outlives_a_runner_that_is_killed() -> None:
         run.process.kill()
         await run.process.wait()
 
-    assert len(children) == 2 + 3 + 4  # guards, backends, gateway, scheduler, two workers
+    assert len(children) == 2 + 3 + 5  # guards, backends, gateway, scheduler, webhooks, two workers
     await all_gone([*children, *grandchildren], within=5)
 
 

@@ -2,6 +2,8 @@
 
 import random
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -39,6 +41,20 @@ def test_no_port_is_handed_out_twice() -> None:
     other = next(port for port in range(first + 1, LAST) if is_free(port))
 
     assert choose_port(Always(first, first, other)) == other
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that end with their process")
+def test_a_port_that_another_process_was_given_is_passed_over_while_it_lives() -> None:
+    free = next(port for port in range(FIRST, LAST) if is_free(port))
+    asks = "from deploy.local.ports import choose_port; print(choose_port(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", asks], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        given = int(other.stdout.readline())
+        assert choose_port(Always(given, free)) == free
+        other.communicate("\n", timeout=10)
+    assert choose_port(Always(given)) == given
 
 
 def test_the_search_ends_when_everything_is_taken() -> None:
