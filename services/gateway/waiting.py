@@ -136,8 +136,8 @@ class Waiting:
         watch.join(held)
         try:
             if watch.latest is None:
-                watch.hear(await self._statuses.stored(issued))
-            if watch.latest is not None and watch.latest.order < known:
+                await self._register([watch])
+            if watch.latest is None or watch.latest.order < known:
                 watch.hear(await self._statuses.stored(issued))
             self._refuse_deleted(held.latest)
             yield held
