@@ -1,10 +1,10 @@
--- Put an accepted job before those that were accepted earlier.
+-- Put jobs that were accepted before those that were accepted earlier.
 --
 -- KEYS   1 recent:<tenant>
--- ARGV   1 the snapshot as a message   2 how many to keep   3 seconds to keep them
+-- ARGV   1 how many to keep   2 seconds to keep them   3… the snapshots as messages, in the order of their acceptance
 --
--- Run by RedisRecent.add.
+-- Run by RedisRecent.
 
-redis.call('LPUSH', KEYS[1], ARGV[1])
-redis.call('LTRIM', KEYS[1], 0, ARGV[2] - 1)
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('LPUSH', KEYS[1], unpack(ARGV, 3))
+redis.call('LTRIM', KEYS[1], 0, ARGV[1] - 1)
+redis.call('EXPIRE', KEYS[1], ARGV[2])
