@@ -10,7 +10,7 @@ import orjson
 import standardwebhooks
 from aiohttp import web
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
