@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from shared.storage.contract import WriteResult
+from shared.storage.contract import Version, WriteResult
+from shared.storage.firestore import writes
 from shared.storage.firestore.committer import Committer
 from shared.storage.firestore.connection import Connection
 from shared.storage.firestore.limits import Limits
-from shared.storage.firestore.protobuf import Message
+from shared.storage.firestore.protobuf import BatchWriteRequest, Message
 from shared.storage.firestore.queries import Queries
 from shared.storage.firestore.reader import Found, Reader
 from shared.storage.firestore.retry import Retries
@@ -88,6 +89,13 @@ class FirestoreDatabase:
     def write(self, name: str, payload: bytes) -> Coroutine[Any, Any, WriteResult]:
         """See `Writer.write`."""
         return self._entered.writer.write(name, payload)
+
+    async def delete(self, name: str, held: Version) -> WriteResult:
+        """Delete the document if nobody wrote since `held`, which is the answer then. Raises as `Writer.write` does."""
+        request = BatchWriteRequest()
+        writes.delete(request, name, held)
+        result = await self.write(name, request.SerializeToString())
+        return held if isinstance(result, Version) else result
 
     def commit(self, payload: bytes) -> Coroutine[Any, Any, WriteResult]:
         """See `Committer.commit`."""

@@ -9,9 +9,10 @@ from shared.models.job import Job
 from shared.storage.dead_letters import DeadLetterFilter, DeadPlace
 from shared.storage.firestore.database import FirestoreDatabase
 from shared.storage.firestore.job_codec import job_of
-from shared.storage.firestore.job_lists import SUMMARY_FIELDS, newest_first, where
+from shared.storage.firestore.job_lists import SUMMARY_FIELDS, newest_first
 from shared.storage.firestore.merging import merged
 from shared.storage.firestore.protobuf import ABOVE, BELOW, EQUAL, Message
+from shared.storage.firestore.structured import start_behind, where
 from shared.storage.firestore.values import set_timestamp
 
 
@@ -31,9 +32,7 @@ class FirestoreDeadLetters:
     async def _run(self, wanted: DeadLetterFilter, shard: int, after: DeadPlace | None, limit: int) -> Sequence[Job]:
         query = dead_query(wanted, shard, limit)
         if after is not None:
-            cursor = query.start_at  # not `before` these values: behind them
-            set_timestamp(cursor.values.add().timestamp_value, after.failed_at)
-            cursor.values.add().reference_value = self._jobs.name(after.id)
+            start_behind(query, after.failed_at, self._jobs.name(after.id))
         found = await self._database.query(query)
         return [job_of(self._jobs.id(each.document.name), each.document.fields) for each in found]
 

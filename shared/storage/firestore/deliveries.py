@@ -4,7 +4,7 @@ Found by (shard, due_at): one query asks for all shards that an instance holds. 
 in no index of what is due. The body is written once; updates leave it alone.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import orjson
@@ -15,7 +15,6 @@ from shared.storage.firestore import fields as read
 from shared.storage.firestore import writes
 from shared.storage.firestore.database import FirestoreDatabase
 from shared.storage.firestore.protobuf import (
-    ALL_OF,
     ASCENDING,
     AT_LEAST,
     AT_MOST,
@@ -24,9 +23,9 @@ from shared.storage.firestore.protobuf import (
     ONE_OF,
     BatchWriteRequest,
     Message,
-    StructuredQuery,
 )
 from shared.storage.firestore.reader import Found
+from shared.storage.firestore.structured import order, query_of, select, start_behind, where, where_shard
 from shared.storage.firestore.values import set_time, set_timestamp
 from shared.storage.firestore.writes import ENCODING
 from shared.storage.webhook_contract import DeliveryFilter, DeliveryPlace, delivery_shard
@@ -77,8 +76,7 @@ def set_state(fields: Message, delivery: Delivery, replaces: Version | None = No
         fields["attempts"].bytes_value = orjson.dumps([each.members() for each in delivery.attempts])
     if delivery.slow:
         fields["slow"].boolean_value = True
-    if replaces is not None:
-        fields["replaces"].integer_value = replaces.updated_at
+    writes.set_replaces(fields, replaces)
 
 
 def delivery_of(id: str, fields: Message) -> Delivery:
@@ -141,19 +139,15 @@ class FirestoreDeliveries:
         self, endpoint: str, *, since: int, after: DeliveryPlace | None, limit: int
     ) -> Sequence[Stored[Delivery]]:
         query = recoverable_query(endpoint, since, limit)
-        self._behind(query, after)
+        if after is not None:
+            start_behind(query, after.created_at, self._deliveries.name(after.id))
         return [self._stored(found) for found in await self._database.query(query)]
 
     async def page(self, wanted: DeliveryFilter, *, after: DeliveryPlace | None, limit: int) -> Sequence[Delivery]:
         query = list_query(wanted, limit)
-        self._behind(query, after)
-        return [self._stored(found).value for found in await self._database.query(query)]
-
-    def _behind(self, query: Message, after: DeliveryPlace | None) -> None:
         if after is not None:
-            cursor = query.start_at  # not `before` these values: behind them
-            set_timestamp(cursor.values.add().timestamp_value, after.created_at)
-            cursor.values.add().reference_value = self._deliveries.name(after.id)
+            start_behind(query, after.created_at, self._deliveries.name(after.id))
+        return [self._stored(found).value for found in await self._database.query(query)]
 
     def _stored(self, found: Found) -> Stored[Delivery]:
         id = self._deliveries.id(found.document.name)
@@ -161,56 +155,31 @@ class FirestoreDeliveries:
 
 
 def due_query(shards: Collection[int], until: int, limit: int) -> Message:
-    query = _query(limit)
-    values = _where(query, "shard", ONE_OF).array_value.values
-    for shard in sorted(shards):
-        values.add().integer_value = shard
-    set_timestamp(_where(query, "due_at", AT_MOST).timestamp_value, until)
-    _order(query, ["due_at"], ASCENDING)
+    query = query_of("deliveries", limit)
+    where_shard(query, shards)
+    set_timestamp(where(query, "due_at", AT_MOST).timestamp_value, until)
+    order(query, ["due_at"], ASCENDING)
     return query
 
 
 def recoverable_query(endpoint: str, since: int, limit: int) -> Message:
-    query = _query(limit)
-    _where(query, "endpoint", EQUAL).string_value = endpoint
-    values = _where(query, "state", ONE_OF).array_value.values
+    query = query_of("deliveries", limit)
+    where(query, "endpoint", EQUAL).string_value = endpoint
+    values = where(query, "state", ONE_OF).array_value.values
     for state in sorted(RECOVERABLE):
         values.add().string_value = state
-    set_timestamp(_where(query, "created_at", AT_LEAST).timestamp_value, since)
-    _order(query, ["created_at", _NAME], ASCENDING)
+    set_timestamp(where(query, "created_at", AT_LEAST).timestamp_value, since)
+    order(query, ["created_at", _NAME], ASCENDING)
     return query
 
 
 def list_query(wanted: DeliveryFilter, limit: int) -> Message:
     """The query for a page of the log. Each combination of fields has its index."""
-    query = _query(limit)
-    query.select.fields.extend([StructuredQuery.FieldReference(field_path=field) for field in LISTED_FIELDS])
-    _where(query, "tenant", EQUAL).string_value = wanted.tenant
+    query = query_of("deliveries", limit)
+    select(query, LISTED_FIELDS)
+    where(query, "tenant", EQUAL).string_value = wanted.tenant
     for field, text in (("endpoint", wanted.endpoint), ("subject", wanted.subject), ("state", wanted.state)):
         if text is not None:
-            _where(query, field, EQUAL).string_value = text
-    _order(query, ["created_at", _NAME], DESCENDING)
+            where(query, field, EQUAL).string_value = text
+    order(query, ["created_at", _NAME], DESCENDING)
     return query
-
-
-def _query(limit: int) -> Message:
-    query = StructuredQuery()
-    query.from_.add().collection_id = "deliveries"
-    query.where.composite_filter.op = ALL_OF
-    query.limit.value = limit
-    return query
-
-
-def _where(query: Message, field: str, operator: int) -> Message:
-    """A condition on `field`; what is returned is to be set to the value."""
-    condition = query.where.composite_filter.filters.add().field_filter
-    condition.field.field_path = field
-    condition.op = operator
-    return condition.value
-
-
-def _order(query: Message, fields: Iterable[str], direction: int) -> None:
-    for field in fields:
-        order = query.order_by.add()
-        order.field.field_path = field
-        order.direction = direction

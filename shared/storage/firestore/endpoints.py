@@ -67,8 +67,7 @@ def set_endpoint(fields: Message, endpoint: Endpoint, replaces: Version | None =
         fields["disabled_by"].string_value = endpoint.disabled_by
     if endpoint.disabled_at is not None:
         set_time(fields, "disabled_at", endpoint.disabled_at)
-    if replaces is not None:
-        fields["replaces"].integer_value = replaces.updated_at
+    writes.set_replaces(fields, replaces)
 
 
 def endpoint_of(id: str, fields: Message) -> Endpoint:
@@ -166,8 +165,7 @@ class FirestoreTenantHooks:
             _set_secrets(fields, hooks.secrets)
             if hooks.secret_created_at is not None:
                 set_time(fields, "secret_created_at", hooks.secret_created_at)
-            if held is not None:
-                fields["replaces"].integer_value = held.updated_at
+            writes.set_replaces(fields, held)
         return await self._database.write(name, request.SerializeToString())
 
 

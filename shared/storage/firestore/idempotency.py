@@ -22,8 +22,7 @@ def set_request(fields: Message, request: KeyedRequest, replaces: Version | None
     fields["fingerprint"].string_value = request.fingerprint
     fields["accept_seconds"].integer_value = request.accept_seconds
     set_time(fields, "expire_at", request.expire_at)
-    if replaces is not None:
-        fields["replaces"].integer_value = replaces.updated_at
+    writes.set_replaces(fields, replaces)
 
 
 def request_of(fields: Message) -> KeyedRequest:

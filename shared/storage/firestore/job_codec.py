@@ -17,6 +17,7 @@ from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobSta
 from shared.models.webhook import JobWebhook
 from shared.storage.contract import JOB_SHARDS, Version, shard_of
 from shared.storage.firestore import fields as read
+from shared.storage.firestore import writes
 from shared.storage.firestore.protobuf import Message
 from shared.storage.firestore.values import set_time
 
@@ -129,8 +130,7 @@ def set_state(fields: Message, job: Job, *, expire_at: int, replaces: Version | 
         fields["fingerprint"].string_value = job.fingerprint
         _set_optional_time(fields, "dead_at", job.finished_at)
     set_time(fields, "expire_at", expire_at)
-    if replaces is not None:
-        fields["replaces"].integer_value = replaces.updated_at
+    writes.set_replaces(fields, replaces)
 
 
 def _set_outcome(fields: Message, job: Job) -> None:

@@ -13,14 +13,13 @@ from shared.storage.firestore.job_codec import SPEC_FIELDS, STATE_FIELDS, job_of
 from shared.storage.firestore.merging import merged
 from shared.storage.firestore.protobuf import (
     ABOVE,
-    ALL_OF,
     BELOW,
     CONTAINS,
     DESCENDING,
     EQUAL,
     Message,
-    StructuredQuery,
 )
+from shared.storage.firestore.structured import order, query_of, select, start_behind, where
 from shared.storage.firestore.values import set_timestamp
 
 SUMMARY_FIELDS: Final = tuple(
@@ -54,9 +53,7 @@ class FirestoreJobLists:
     async def _run(self, wanted: JobFilter, shard: int, after: Place | None, limit: int) -> Sequence[Job]:
         query = list_query(wanted, shard, limit)
         if after is not None:
-            cursor = query.start_at  # not `before` these values: behind them
-            set_timestamp(cursor.values.add().timestamp_value, after.created_at)
-            cursor.values.add().reference_value = self._jobs.name(after.id)
+            start_behind(query, after.created_at, self._jobs.name(after.id))
         return self._read(each.document for each in await self._database.query(query))
 
     def _read(self, documents: Iterable[Message]) -> list[Job]:
@@ -84,21 +81,7 @@ def list_query(wanted: JobFilter, shard: int, limit: int) -> Message:
 
 def newest_first(time: str, fields: Iterable[str], limit: int) -> Message:
     """A query for `fields` of jobs, in the order of the field `time`; conditions are to be added by `where`."""
-    query = StructuredQuery()
-    query.from_.add().collection_id = "jobs"
-    query.select.fields.extend([StructuredQuery.FieldReference(field_path=field) for field in fields])
-    query.where.composite_filter.op = ALL_OF
-    for field in (time, _NAME):
-        order = query.order_by.add()
-        order.field.field_path = field
-        order.direction = DESCENDING
-    query.limit.value = limit
+    query = query_of("jobs", limit)
+    select(query, fields)
+    order(query, [time, _NAME], DESCENDING)
     return query
-
-
-def where(query: Message, field: str, operator: int) -> Message:
-    """A condition on `field`; what is returned is to be set to the value."""
-    condition = query.where.composite_filter.filters.add().field_filter
-    condition.field.field_path = field
-    condition.op = operator
-    return condition.value

@@ -38,21 +38,16 @@ class FirestoreLeases:
         name = self._name(lease)
         request = BatchWriteRequest()
         with ENCODING:
-            fields = writes.create(request, name) if held is None else writes.replace(request, name, held)
+            fields = writes.create_or_replace(request, name, held)
             fields["group"].string_value = lease.group
             fields["name"].string_value = lease.name
             fields["owner"].string_value = lease.owner
             fields["seconds"].double_value = lease.seconds
-            if held is not None:
-                fields["replaces"].integer_value = held.updated_at
+            writes.set_replaces(fields, held)
         return await self._database.write(name, request.SerializeToString())
 
     async def drop(self, lease: Lease, held: Version) -> WriteResult:
-        name = self._name(lease)
-        request = BatchWriteRequest()
-        writes.delete(request, name, held)
-        result = await self._database.write(name, request.SerializeToString())
-        return held if isinstance(result, Version) else result
+        return await self._database.delete(self._name(lease), held)
 
     def _name(self, lease: Lease) -> str:
         return self._leases.name(f"{lease.group}:{lease.name}")

@@ -22,7 +22,6 @@ RunQueryResponse: Message = types.RunQueryResponse.pb()
 StructuredQuery: Message = types.StructuredQuery.pb()
 
 CONTAINS = types.StructuredQuery.FieldFilter.Operator.ARRAY_CONTAINS.value
-AMONG = types.StructuredQuery.FieldFilter.Operator.IN.value
 EQUAL = types.StructuredQuery.FieldFilter.Operator.EQUAL.value
 AT_MOST = types.StructuredQuery.FieldFilter.Operator.LESS_THAN_OR_EQUAL.value
 AT_LEAST = types.StructuredQuery.FieldFilter.Operator.GREATER_THAN_OR_EQUAL.value

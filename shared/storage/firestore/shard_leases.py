@@ -27,8 +27,7 @@ def set_term(fields: Message, term: Term, replaces: Version | None) -> None:
     fields["instance"].string_value = term.instance
     fields["lease_seconds"].integer_value = term.lease_seconds
     set_time(fields, "expire_at", term.expire_at)
-    if replaces is not None:
-        fields["replaces"].integer_value = replaces.updated_at
+    writes.set_replaces(fields, replaces)
 
 
 def term_of(id: str, fields: Message) -> Term:
@@ -43,8 +42,7 @@ def set_allotment(fields: Message, allotment: Allotment, replaces: Version | Non
     values = fields["holders"].array_value.values
     for shard in range(TIMER_SHARDS):
         values.add().string_value = allotment.holders.get(shard, "")
-    if replaces is not None:
-        fields["replaces"].integer_value = replaces.updated_at
+    writes.set_replaces(fields, replaces)
 
 
 def allotment_of(fields: Message) -> Allotment:
@@ -65,15 +63,11 @@ class FirestoreShardLeases:
         name = self._terms.name(term.id)
         request = BatchWriteRequest()
         with ENCODING:
-            set_term(_begun(request, name, held), term, held)
+            set_term(writes.create_or_replace(request, name, held), term, held)
         return await self._database.write(name, request.SerializeToString())
 
     async def end(self, id: str, held: Version) -> WriteResult:
-        name = self._terms.name(id)
-        request = BatchWriteRequest()
-        writes.delete(request, name, held)
-        result = await self._database.write(name, request.SerializeToString())
-        return held if isinstance(result, Version) else result
+        return await self._database.delete(self._terms.name(id), held)
 
     async def terms(self) -> Sequence[Stored[Term]]:
         query = StructuredQuery()
@@ -92,9 +86,5 @@ class FirestoreShardLeases:
     async def allot(self, allotment: Allotment, held: Version | None) -> WriteResult:
         request = BatchWriteRequest()
         with ENCODING:
-            set_allotment(_begun(request, self._name, held), allotment, held)
+            set_allotment(writes.create_or_replace(request, self._name, held), allotment, held)
         return await self._database.write(self._name, request.SerializeToString())
-
-
-def _begun(request: Message, name: str, held: Version | None) -> Message:
-    return writes.create(request, name) if held is None else writes.replace(request, name, held)

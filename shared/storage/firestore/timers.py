@@ -13,15 +13,13 @@ from shared.storage.firestore import fields as read
 from shared.storage.firestore import writes
 from shared.storage.firestore.database import FirestoreDatabase
 from shared.storage.firestore.protobuf import (
-    ALL_OF,
-    AMONG,
     ASCENDING,
     AT_MOST,
     BatchWriteRequest,
     Message,
-    StructuredQuery,
 )
 from shared.storage.firestore.reader import Found
+from shared.storage.firestore.structured import order, query_of, select, start_behind, where, where_shard
 from shared.storage.firestore.values import set_time, set_timestamp
 from shared.storage.firestore.writes import ENCODING
 
@@ -66,14 +64,9 @@ class FirestoreTimers:
         self, shards: Collection[int], *, until: int, limit: int, after: DuePlace | None = None
     ) -> Sequence[Stored[Timer]]:
         query = _earliest(shards, limit)
-        latest = query.where.composite_filter.filters.add().field_filter
-        latest.field.field_path = "due_at"
-        latest.op = AT_MOST
-        set_timestamp(latest.value.timestamp_value, until)
+        set_timestamp(where(query, "due_at", AT_MOST).timestamp_value, until)
         if after is not None:
-            cursor = query.start_at  # not `before` these values: behind them
-            set_timestamp(cursor.values.add().timestamp_value, after.due_at)
-            cursor.values.add().reference_value = self._timers.name(after.id)
+            start_behind(query, after.due_at, self._timers.name(after.id))
         return [self._stored(found) for found in await self._database.query(query, most_bytes=DUE_BYTES)]
 
     def _stored(self, found: Found) -> Stored[Timer]:
@@ -82,16 +75,12 @@ class FirestoreTimers:
 
     async def next_due(self, shard: int) -> int | None:
         query = _earliest([shard], 1)
-        query.select.fields.add().field_path = "due_at"
+        select(query, ["due_at"])
         found = await self._database.query(query)
         return read.time(found[0].document.fields, "due_at") if found else None
 
     async def delete(self, id: str, held: Version) -> WriteResult:
-        name = self._timers.name(id)
-        request = BatchWriteRequest()
-        writes.delete(request, name, held)
-        result = await self._database.write(name, request.SerializeToString())
-        return held if isinstance(result, Version) else result
+        return await self._database.delete(self._timers.name(id), held)
 
     async def remove(self, id: str) -> None:
         name = self._timers.name(id)
@@ -102,17 +91,7 @@ class FirestoreTimers:
 
 def _earliest(shards: Collection[int], limit: int) -> Message:
     """One query, however many shards: Firestore merges their parts of the index."""
-    query = StructuredQuery()
-    query.from_.add().collection_id = "timers"
-    query.where.composite_filter.op = ALL_OF
-    among = query.where.composite_filter.filters.add().field_filter
-    among.field.field_path = "shard"
-    among.op = AMONG
-    for shard in sorted(shards):
-        among.value.array_value.values.add().integer_value = shard
-    for field in ("due_at", "__name__"):
-        order = query.order_by.add()
-        order.field.field_path = field
-        order.direction = ASCENDING
-    query.limit.value = limit
+    query = query_of("timers", limit)
+    where_shard(query, shards)
+    order(query, ["due_at", "__name__"], ASCENDING)
     return query

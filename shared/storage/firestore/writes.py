@@ -1,6 +1,6 @@
 """The kinds of write, each added to a BatchWriteRequest or CommitRequest under its precondition.
 
-Each function but the last two returns the fields of the document, for a codec to fill inside `with ENCODING`.
+Those that write a document return its fields, for a codec to fill inside `with ENCODING`.
 """
 
 from collections.abc import Iterable
@@ -36,6 +36,17 @@ def replace(request: Message, name: str, held: Version) -> Message:
     set_version(write.current_document.update_time, held)
     write.update.name = name
     return write.update.fields
+
+
+def create_or_replace(request: Message, name: str, held: Version | None) -> Message:
+    """Write the whole document if nobody wrote since `held`; None: if there is none."""
+    return create(request, name) if held is None else replace(request, name, held)
+
+
+def set_replaces(fields: Message, held: Version | None) -> None:
+    """Keep the version that was replaced, so that every write changes something: only then is there a later version."""
+    if held is not None:
+        fields["replaces"].integer_value = held.updated_at
 
 
 def put(request: Message, name: str) -> Message:
