@@ -11,6 +11,7 @@ from shared.cache.lanes import LaneBoard, LaneFigures
 from shared.clock import Clock, rfc3339
 from shared.errors import CacheUnavailable, Overloaded, SluiceError
 from shared.messaging.topics import Names
+from shared.models.handler import queues_of
 from shared.models.job import Lane
 from shared.models.queue import QueueControl
 from shared.storage.contract import Catalogue, QueueControls
@@ -51,7 +52,7 @@ class QueueBoard:
     async def known(self) -> Sequence[QueueControl]:
         """Every queue that a handler is on or of which something was said, by name. Raises StoreUnavailable."""
         said = {control.name: control for control in await self.controls.all()}
-        names = {entry.queue for entry in await self.catalogue.entries()} | set(said)
+        names = queues_of(await self.catalogue.entries()) | set(said)
         return [said.get(name) or QueueControl(name) for name in sorted(names)]
 
     async def _one(self, name: str) -> QueueControl:

@@ -15,6 +15,7 @@ from shared.cache.lanes import LaneBoard, LaneFigures
 from shared.clock import Clock
 from shared.errors import Overloaded, Unavailable
 from shared.messaging.topics import Names
+from shared.models.handler import queues_of
 from shared.models.job import Lane
 from shared.models.queue import QueueControl
 from shared.storage.contract import Catalogue, QueueControls
@@ -52,7 +53,7 @@ class Figures:
     async def look(self) -> None:
         """Read and expose once. Raises Unavailable, Overloaded."""
         said = {control.name: control for control in await self.controls.all()}
-        queues = sorted({entry.queue for entry in await self.catalogue.entries()} | set(said))
+        queues = sorted(queues_of(await self.catalogue.entries()) | set(said))
         lanes = [(queue, lane) for queue in queues for lane in Lane]
         topics = [self.names.jobs(queue, lane) for queue, lane in lanes]
         found = await self.board.figures(topics, at=self.clock.now())

@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.admin.doctor.finding import Finding, fault, fine, skipped, warning
 from shared.clock import MILLISECONDS, Clock
-from shared.models.handler import HandlerEntry
+from shared.models.handler import HandlerEntry, queues_of
 from shared.models.key import ApiKey
 from shared.storage.contract import TIMER_SHARDS, Catalogue, KeyRing, Timers
 
@@ -65,7 +65,7 @@ def examine_handlers(entries: Sequence[HandlerEntry], queues: frozenset[str]) ->
     if not entries:
         yield fault("handlers", "no worker has ever announced one", "start a worker, with SLUICE_HANDLERS")
         return
-    strays = sorted({entry.queue for entry in entries} - queues) if queues else []
+    strays = sorted(queues_of(entries) - queues) if queues else []
     for queue in strays:
         yield warning(
             "handlers",

@@ -25,6 +25,7 @@ async def test_an_empty_catalogue(subject: Subject) -> None:
 
 async def test_entries_are_read_by_name(subject: Subject) -> None:
     entries = [new_entry(name) for name in ("text.stats", "image.thumbnail", "a")]
+    entries.append(replace(new_entry("sum"), queue="", reduces=True))
     await subject.catalogue.announce(entries)
     assert list(await subject.catalogue.entries()) == sorted(entries, key=lambda entry: entry.name)
 
