@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 from services.worker.execution.errors import HandlersNotLoaded, LoadFault
-from sluice.handlers import HandlerDefinition, Handlers
+from sluice.definition import HandlerDefinition
+from sluice.handlers import Handlers
 
 _MAX_REASON = 1_000
 

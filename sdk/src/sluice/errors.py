@@ -3,7 +3,10 @@
     DefinitionError     the decorated function cannot be a handler; raised while its module is imported
     InvalidData
     ├── InvalidInput    the JSON does not fit the type of the handler's input
+    │   └── UnfitOutput the output of a batch's item does not fit what its reducer takes
     └── InvalidOutput   what the handler returned does not fit its return type, or is not JSON
+    OutputTooLarge      what a reducer gathers is more than a job can return
+    AttemptOver         what was waited for will not come, because nobody wants the attempt's result any more
 
 What an author raises on purpose (`Retry`, `Reject`) is in `outcomes`. `InvalidInput` and `InvalidOutput` name places
 and reasons, never the values found there: their text may be logged and shown to whoever asks for the job. They survive
@@ -51,7 +54,31 @@ class InvalidInput(InvalidData):
     what = "The input is invalid"
 
 
+class UnfitOutput(InvalidInput):
+    """The output of an item of a batch is not what the reducer takes. Trying again changes nothing.
+
+    index: the item's place in the batch.
+    """
+
+    def __init__(self, index: int, faults: Iterable[Fault]) -> None:
+        super().__init__(faults)
+        self.index = index
+        self.args = (index, self.faults)
+
+    def __str__(self) -> str:
+        what = f"The output of item {self.index} is not what the reducer takes"
+        return super().__str__().replace(self.what, what, 1)
+
+
 class InvalidOutput(InvalidData):
     """The handler returned what its return type does not allow, or what JSON cannot say. A fault of the handler."""
 
     what = "The output is invalid"
+
+
+class OutputTooLarge(Exception):
+    """What there is to return has more bytes than any job's output may have. Trying again changes nothing."""
+
+
+class AttemptOver(Exception):
+    """Nobody wants the result of the attempt any more, so what it waits for does not come."""

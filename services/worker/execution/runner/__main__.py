@@ -23,7 +23,7 @@ from services.worker.execution.setup import Setup
 from services.worker.execution.task import LoadedHandler
 from services.worker.load import load
 from shared.models.handler import HandlerEntry
-from sluice.handlers import HandlerDefinition
+from sluice.definition import HandlerDefinition
 
 LEAVE_SECONDS = 2.0
 """For what authors registered with `atexit`, once the worker lets this process go."""

@@ -14,7 +14,7 @@ from services.worker.execution.runner.reporting import Pump
 from services.worker.execution.runner.stepping import marked
 from shared.models.job import ErrorCode
 from sluice.context import JobContext
-from sluice.handlers import HandlerDefinition
+from sluice.definition import HandlerDefinition
 
 _log = logging.getLogger("sluice.runner")
 

@@ -16,7 +16,7 @@ from services.worker.execution.runner.attempt import Attempt
 from services.worker.execution.runner.reporting import Pump
 from services.worker.execution.setup import Setup
 from shared.models.job import ErrorCode
-from sluice.handlers import HandlerDefinition
+from sluice.definition import HandlerDefinition
 
 WRITE_BUFFER_BYTES = 4 * 1_048_576
 """Beyond it reports wait. Outcomes do not: there are no more of them than slots, and each is bounded."""
