@@ -12,6 +12,7 @@ microseconds, and only their differences are used.
 | `handlers` | worker at start → gateway | the same version announces the same entry |
 | `keys` | `sluice-admin`, gateway → gateway | written whole; changed by precondition |
 | `queues` | gateway → gateway, worker | written whole |
+| `batches`, `batches/{id}/chunks` | see `batch_contract` | likewise |
 | `schedulers`, `allotments` | scheduler → scheduler (`shard_leases`) | writes have preconditions |
 
 Every call ends within the adapter's own deadline. Beside what a method names it raises Overloaded, when too many calls

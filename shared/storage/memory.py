@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
+from shared.models.batch import Batch, Chunk
 from shared.models.delivery import Delivery
 from shared.models.handler import HandlerEntry
 from shared.models.job import Job
@@ -78,6 +79,8 @@ class MemoryDatabase:
         self.webhook_health: _Collection[Health] = _Collection()
         self.deliveries: _Collection[Delivery] = _Collection()
         self.leases: _Collection[Lease] = _Collection()
+        self.batches: _Collection[Batch] = _Collection()
+        self.chunks: _Collection[Chunk] = _Collection()
 
     def fail(self) -> None:
         """Make every call raise StoreUnavailable until `heal`."""
