@@ -30,6 +30,8 @@ MAX_LIFETIME_MS = 255 * LIFETIME_UNIT_MS
 """Just over 42 days: 30 days of delay, 6 days to expire, and room."""
 
 _MAC_BYTES, _RANDOM_BYTES, _BODY_BYTES = 8, 9, 17
+_REDUCTION = "reduce"
+"""No index of an item is spelled like this."""
 _SHAPE = re.compile(r"[0-9a-hjkmnp-tv-z]{40}", re.ASCII)
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
@@ -108,6 +110,36 @@ class Ids:
         if body is None:
             raise ValueError("not an id")
         return self._sealed(kind, tenant, body[_MAC_BYTES:-_RANDOM_BYTES] + _derived(origin, name)[:_RANDOM_BYTES])
+
+    def item(self, tenant: str, batch: str, index: int) -> IssuedId:
+        """The id of an item of a batch: computed wherever it is needed, never stored."""
+        return self.derive("job", tenant, batch, str(index))
+
+    def reduction(self, tenant: str, batch: str) -> IssuedId:
+        """The id of the job that reduces a batch: publishing it twice is publishing it once."""
+        return self.derive("job", tenant, batch, _REDUCTION)
+
+    def items(self, tenant: str, batch: str) -> Callable[[int], str]:
+        """As `item` for one batch, an index at a time, with what is the same for all of them done once.
+
+        batch: an id that this tenant was issued.
+        """
+        origin = _decode(batch.partition("_")[2])
+        if origin is None:
+            raise ValueError("not an id")
+        head = origin[_MAC_BYTES:-_RANDOM_BYTES]
+        derived = hashlib.sha256(f"{batch}\0".encode())
+        keyed = hmac.new(self._keys.by_version[head[0]], f"job\0{tenant}\0".encode() + head, "sha256")
+
+        def id_of(index: int) -> str:
+            each = derived.copy()
+            each.update(b"%d" % index)
+            random = each.digest()[:_RANDOM_BYTES]
+            mac = keyed.copy()
+            mac.update(random)
+            return "job_" + _encode(mac.digest()[:_MAC_BYTES] + head + random)
+
+        return id_of
 
     def verify(self, kind: Kind, tenant: str, text: str) -> IssuedId | None:
         """What the id says, or None if it was never issued to this tenant as this kind."""

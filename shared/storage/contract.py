@@ -12,6 +12,7 @@ microseconds, and only their differences are used.
 | `handlers` | worker at start → gateway | the same version announces the same entry |
 | `keys` | `sluice-admin`, gateway → gateway | written whole; changed by precondition |
 | `queues` | gateway → gateway, worker | written whole |
+| `batches`, `batches/{id}/chunks` | see `batch_contract` | likewise |
 | `schedulers`, `allotments` | scheduler → scheduler (`shard_leases`) | writes have preconditions |
 
 Every call ends within the adapter's own deadline. Beside what a method names it raises Overloaded, when too many calls
@@ -191,6 +192,18 @@ class JobLists(Protocol):
 
     async def summaries(self, ids: Sequence[str]) -> Sequence[Job | None]:
         """The jobs of up to 100 ids, stubs included, and None where there is no document. Raises StoreUnavailable."""
+        ...
+
+
+class JobOutcomes(Protocol):
+    """What whoever gathers the outputs of many jobs needs."""
+
+    async def outcomes(self, ids: Sequence[str]) -> Sequence[Job | None]:
+        """The jobs of up to 100 ids, stubs included, and None where there is no document.
+
+        Of their specs nothing but the id is there; of the rest everything that concerns the end. Raises
+        StoreUnavailable.
+        """
         ...
 
 

@@ -1,7 +1,7 @@
 """The contract of storage on Firestore: raw gRPC and protobuf, with single operations grouped into few requests.
 
 jobs  job_lists  dead_letters  timers  shard_leases  idempotency  catalogue  keys  queues     one a repository
-endpoints  deliveries  leases
+endpoints  deliveries  leases  batches
     └── database                     single reads and writes, and the life of the connection
           ├── writer                 BatchWrite     ┐ grouped by batcher; what waits is bounded by admission;
           ├── reader                 BatchGet       ┘ pending knows a write's fate
@@ -10,6 +10,7 @@ endpoints  deliveries  leases
           └── connection, status, retry, limits, target, values, protobuf
 """
 
+from shared.storage.firestore.batches import FirestoreBatches, FirestoreChunks
 from shared.storage.firestore.catalogue import FirestoreCatalogue
 from shared.storage.firestore.database import FirestoreDatabase
 from shared.storage.firestore.dead_letters import FirestoreDeadLetters
@@ -26,7 +27,9 @@ from shared.storage.firestore.shard_leases import FirestoreShardLeases
 from shared.storage.firestore.timers import FirestoreTimers
 
 __all__ = [
+    "FirestoreBatches",
     "FirestoreCatalogue",
+    "FirestoreChunks",
     "FirestoreDatabase",
     "FirestoreDeadLetters",
     "FirestoreDeliveries",

@@ -38,11 +38,6 @@ def real(fields: Message, name: str, default: float = 0.0) -> float:
     return found
 
 
-def flag(fields: Message, name: str) -> bool:
-    value = fields.get(name)
-    return value is not None and bool(value.boolean_value)
-
-
 def data(fields: Message, name: str) -> bytes:
     value = fields.get(name)
     found: bytes = b"" if value is None else value.bytes_value

@@ -94,3 +94,28 @@ def test_unusable_keys_are_refused_without_being_shown(text: str) -> None:
 def test_a_lifetime_that_does_not_fit_is_refused(lifetime: int) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         issue(lifetime_ms=lifetime)
+
+
+@given(index=st.integers(0, 2**40), tenant=st.text(min_size=1, max_size=20))
+def test_items_ids_are_those_of_one_at_a_time_and_say_what_their_batch_says(index: int, tenant: str) -> None:
+    ids = Ids(KEYS)
+    batch = ids.issue("bat", tenant, created_at=NOW, lifetime_ms=LIFETIME_UNIT_MS)
+    one = ids.item(tenant, batch.text, index)
+    assert ids.items(tenant, batch.text)(index) == one.text
+    assert ids.verify("job", tenant, one.text) == one
+    assert (one.created_at, one.expires_at) == (batch.created_at, batch.expires_at)
+
+
+def test_items_and_the_reduction_have_ids_of_their_own() -> None:
+    ids = Ids(KEYS)
+    batches = [ids.issue("bat", "acme", created_at=NOW, lifetime_ms=1).text for _ in range(2)]
+    made = [ids.items("acme", batch)(index) for batch in batches for index in range(1_000)]
+    made += [ids.reduction("acme", batch).text for batch in batches]
+    assert len(set(made)) == len(made)
+    assert ids.reduction("acme", batches[0]) == ids.reduction("acme", batches[0])
+
+
+def test_an_item_of_another_tenants_batch_verifies_for_nobody() -> None:
+    ids = Ids(KEYS)
+    batch = ids.issue("bat", "acme", created_at=NOW, lifetime_ms=1).text
+    assert ids.verify("job", "other", ids.item("acme", batch, 0).text) is None

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from shared.models.batch import Batch, BatchSpec, BatchStatus, Items, ReduceSpec, Reduction
 from shared.models.delivery import DeliveryState
 from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
 from shared.models.webhook import JobWebhook
+from shared.storage.batch_contract import BatchFilter
 from shared.storage.contract import JobFilter, Timer, Version
 from shared.storage.dead_letters import DeadLetterFilter
-from shared.storage.firestore import writes
+from shared.storage.firestore import batch_codec, writes
+from shared.storage.firestore.batches import CHUNK_FIELDS, batch_query
 from shared.storage.firestore.catalogue import HANDLER_FIELDS
 from shared.storage.firestore.dead_letters import dead_query
 from shared.storage.firestore.deliveries import FIXED_FIELDS, LISTED_FIELDS, due_query, recoverable_query
@@ -45,6 +48,8 @@ FIELDS = {
     "webhooks": set(ENDPOINT_FIELDS),
     "webhook_tenants": set(TENANT_FIELDS),
     "webhook_health": set(HEALTH_FIELDS),
+    "batches": {*batch_codec.SPEC_FIELDS, *batch_codec.STATE_FIELDS},
+    "chunks": set(CHUNK_FIELDS),
 }
 
 FULL = Job(
@@ -119,7 +124,9 @@ def test_no_field_is_declared_twice() -> None:
     assert len(list(exemptions())) == len(set(exemptions()))
 
 
-@pytest.mark.parametrize("collection", ["jobs", "timers", "idempotency", "deliveries", "webhook_health"])
+@pytest.mark.parametrize(
+    "collection", ["jobs", "timers", "idempotency", "deliveries", "webhook_health", "batches", "chunks"]
+)
 def test_no_field_of_a_hot_collection_has_an_index_of_its_own(collection: str) -> None:
     """An index on each rising time, fence or output would bound writes and be paid for, and no query would use it."""
     assert {field for group, field in exemptions() if group == collection} == FIELDS[collection]
@@ -132,9 +139,11 @@ def test_what_is_declared_exists() -> None:
         assert {field["fieldPath"] for field in index["fields"]} <= FIELDS[index["collectionGroup"]]
 
 
-def test_jobs_keyed_requests_and_deliveries_vanish_by_themselves() -> None:
+def test_what_grows_with_the_work_vanishes_by_itself() -> None:
     ttls = [(each["collectionGroup"], each["fieldPath"]) for each in DECLARED["fieldOverrides"] if each.get("ttl")]
     assert sorted(ttls) == [
+        ("batches", "expire_at"),
+        ("chunks", "expire_at"),
         ("deliveries", "expire_at"),
         ("idempotency", "expire_at"),
         ("jobs", "expire_at"),
@@ -154,7 +163,7 @@ def test_every_index_on_a_rising_time_is_led_by_what_spreads_it() -> None:
 
 
 def fields_of(query: Any) -> list[dict[str, str]]:
-    """The index that a query on deliveries needs: its equalities, then its order."""
+    """The index that a query needs: its equalities, then its order."""
     conditions = [each.field_filter for each in query.where.composite_filter.filters]
     orders = [each for each in query.order_by if each.field.field_path != "__name__"]
     ordered = {each.field.field_path for each in orders}
@@ -184,6 +193,31 @@ def test_every_query_for_deliveries_has_its_index(query: Any) -> None:
 
 def test_a_log_reads_no_bodies() -> None:
     assert set(FIXED_FIELDS) | set(DELIVERY_STATE_FIELDS) == {*LISTED_FIELDS, "body", "replaces"}
+
+
+@pytest.mark.parametrize("status", [None, BatchStatus.RUNNING])
+def test_every_query_for_a_list_of_batches_has_its_index(status: BatchStatus | None) -> None:
+    query = batch_query(BatchFilter("t", status), shard=0, limit=1)
+    wanted = {"collectionGroup": "batches", "queryScope": "COLLECTION", "fields": fields_of(query)}
+    assert wanted in DECLARED["indexes"]
+
+
+def test_a_batch_fills_its_fields_and_its_stub_is_in_no_index() -> None:
+    spec = BatchSpec(
+        "bat_1", "t", "h", "q", 1, 2, 1.0, 1, {"a": "b"}, FULL.spec.webhook, ReduceSpec("r", "q", b"{}", 1.0, 1), "t"
+    )
+    fields = writes.create(BatchWriteRequest(), "batches/bat_1")
+    batch_codec.set_spec(fields, spec)
+    assert set(fields) == set(batch_codec.SPEC_FIELDS)
+    stub = writes.create(BatchWriteRequest(), "batches/bat_1")
+    batch_codec.set_spec(stub, spec, listed=False)
+    assert set(fields) - set(stub) == {"shard"}
+    state = writes.create(BatchWriteRequest(), "batches/bat_1")
+    reduction = Reduction("job_r", output=b"1")
+    batch = Batch(spec, BatchStatus.OPEN, 1, Items(1, 1, 1, 1, 1), reduction, 1, 1, 1, 1, 1)
+    batch_codec.set_state(state, batch, expire_at=1)
+    assert set(state) == set(batch_codec.STATE_FIELDS)
+    assert not set(batch_codec.SPEC_FIELDS) & set(batch_codec.STATE_FIELDS)
 
 
 def test_the_query_for_due_timers_has_its_index() -> None:
