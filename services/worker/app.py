@@ -25,6 +25,7 @@ from services.worker.keeper import Keeper
 from services.worker.lanes import Seen, meter_lanes
 from services.worker.measures import Measures
 from services.worker.receive import receiving
+from services.worker.reducing import Reducing
 from services.worker.reports import Reports
 from services.worker.retry import Backoff
 from services.worker.settings import Settings
@@ -42,13 +43,22 @@ from shared.cache.redis.lanes import RedisLanes
 from shared.cache.redis.snapshots import RedisSnapshots
 from shared.cache.redis.streams import RedisStreams
 from shared.clock import Clock, SystemClock
+from shared.ids import IdKeys, Ids
 from shared.lifecycle import Check, Runtime, Service, running
 from shared.messaging.contract import Handle, Publisher, Source
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import Names
 from shared.models.job import Retention
-from shared.storage.contract import Catalogue, JobClaims, QueueControls
-from shared.storage.firestore import FirestoreCatalogue, FirestoreDatabase, FirestoreJobs, FirestoreQueueControls
+from shared.storage.batch_contract import BatchReader
+from shared.storage.contract import Catalogue, JobClaims, JobOutcomes, QueueControls
+from shared.storage.firestore import (
+    FirestoreBatches,
+    FirestoreCatalogue,
+    FirestoreDatabase,
+    FirestoreJobLists,
+    FirestoreJobs,
+    FirestoreQueueControls,
+)
 
 CLOSE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
@@ -60,6 +70,8 @@ class Adapters:
     """What the outside is reached through."""
 
     store: JobClaims
+    batches: BatchReader
+    outcomes: JobOutcomes
     catalogue: Catalogue
     teller: Teller
     landing: Landing
@@ -162,6 +174,7 @@ def _tools(settings: Settings, runtime: Runtime, adapters: Adapters, engine: Eng
         claimant=claimant,
         store=store,
         engine=engine,
+        reducing=_reducing(settings, adapters, engine),
         keeper=keeper,
         telling=telling,
         backoff=Backoff(settings.retry_base_seconds, settings.retry_cap_seconds, random.random),
@@ -170,6 +183,18 @@ def _tools(settings: Settings, runtime: Runtime, adapters: Adapters, engine: Eng
         measures=Measures(runtime.metrics, clock),
         reports=reports,
         clock=clock,
+        chance=random.random,
+    )
+
+
+def _reducing(settings: Settings, adapters: Adapters, engine: Engine) -> Reducing:
+    return Reducing(
+        engine=engine,
+        batches=adapters.batches,
+        outcomes=adapters.outcomes,
+        ids=Ids(IdKeys.parse(settings.id_keys.reveal())),
+        output_bytes=settings.max_output_bytes,
+        clock=adapters.clock,
         chance=random.random,
     )
 
@@ -207,6 +232,8 @@ async def connected(settings: Settings) -> AsyncIterator[Adapters]:
         try:
             yield Adapters(
                 store=FirestoreJobs(database, retention),
+                batches=FirestoreBatches(database),
+                outcomes=FirestoreJobLists(database),
                 catalogue=FirestoreCatalogue(database),
                 teller=RedisSnapshots(redis),
                 landing=RedisFlights(redis),

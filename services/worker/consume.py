@@ -18,6 +18,7 @@ from shared.messaging.contract import Handle, Source
 from shared.messaging.lanes import Lane
 from shared.messaging.topics import WORKER, Names
 from shared.models import job
+from shared.models.handler import queues_of
 
 WEIGHTS = {job.Lane.INTERACTIVE: 4, job.Lane.BULK: 1}
 """Shares of a queue's capacity while both lanes have work."""
@@ -87,7 +88,7 @@ def taking(
 def burying(settings: Settings, catalogue: Catalogue, source: Source, handle: Handle, clock: Clock) -> Taking:
     """A consumer for the dead letters of each queue that this worker serves. A pause does not hold them up."""
     names = Names(settings.prefix)
-    queues = {loaded.entry.queue for loaded in catalogue.values()}
+    queues = queues_of(loaded.entry for loaded in catalogue.values())
     return Taking(
         {
             queue: Consumer(
@@ -103,7 +104,8 @@ def capacities(catalogue: Catalogue, slots: Mapping[RunIn, int]) -> dict[str, in
     """How many messages of each queue may be held: what the kinds of handlers on it can run at once."""
     kinds: dict[str, set[RunIn]] = {}
     for loaded in catalogue.values():
-        kinds.setdefault(loaded.entry.queue, set()).add(loaded.run_in)
+        if loaded.entry.queue:
+            kinds.setdefault(loaded.entry.queue, set()).add(loaded.run_in)
     return {queue: sum(slots[kind] for kind in each) for queue, each in kinds.items()}
 
 

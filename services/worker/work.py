@@ -39,6 +39,7 @@ from services.worker.execution.task import Task
 from services.worker.holding import ClaimLost, Holding, Transition
 from services.worker.keeper import Keeper
 from services.worker.measures import Measures
+from services.worker.reducing import Reducing
 from services.worker.reports import Reports
 from services.worker.retry import Backoff, after_failure
 from services.worker.tell import Telling
@@ -69,6 +70,7 @@ class Tools:
     claimant: Claimant
     store: JobClaims
     engine: Engine
+    reducing: Reducing
     keeper: Keeper
     telling: Telling
     backoff: Backoff
@@ -159,7 +161,8 @@ class Work:
             tools.keeper.keep(holding, partial(tools.engine.cancel, run_id))
             try:
                 with tools.reports.of(holding.job) as following:
-                    outcome = await tools.engine.run(_task(holding.job), on_report=following.hear)
+                    job = holding.job
+                    outcome = await tools.reducing.run(job.spec, _task(job), on_report=following.hear)
                     await tools.reports.flush(following)
             finally:
                 tools.keeper.drop(holding)

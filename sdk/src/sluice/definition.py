@@ -69,10 +69,11 @@ class HandlerDefinition:
         """The JSON `data` as the handler's input type, or its options'. Raises InvalidInput."""
         return self._input.parse(data)
 
-    def call(self, value: Any, job: JobContext, outputs: OutputSource | None = None) -> Any:
+    def call(self, value: Any, job: JobContext | None, outputs: OutputSource | None = None) -> Any:
         """Runs the function on a parsed input. With `run_in="loop"` it returns a coroutine to await.
 
-        outputs: what a reducer reads. Raises ValueError where it is missing.
+        job: None will do for one that takes no context. outputs: what a reducer reads. Raises ValueError where that is
+        missing.
         """
         given: list[Any] = []
         if self._item is not None:

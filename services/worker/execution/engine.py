@@ -22,8 +22,8 @@ from services.worker.execution.settings import ExecutionSettings
 from services.worker.execution.setup import Kind
 from services.worker.execution.shared import SharedRunner
 from services.worker.execution.solo import SoloRunners
-from services.worker.execution.task import Catalogue, OnReport, Report, RunIn, Task
-from services.worker.execution.ticket import Ticket
+from services.worker.execution.task import Catalogue, OnReport, OutputFeed, Report, RunIn, Task
+from services.worker.execution.ticket import Ticket, Verdict
 from shared.clock import Clock
 
 _log = logging.getLogger("sluice.worker")
@@ -97,7 +97,12 @@ class Engine:
             raise UnknownHandler(f"there is no handler {handler!r} here")
         return "process" if alone else loaded.run_in
 
-    async def run(self, task: Task, *, on_report: OnReport = _unheard) -> Outcome:
+    def reduces(self, handler: str) -> bool:
+        """Whether it is a reducer, whose tasks take outputs."""
+        loaded = self._catalogue.get(handler)
+        return loaded is not None and loaded.entry.reduces
+
+    async def run(self, task: Task, *, on_report: OnReport = _unheard, outputs: OutputFeed | None = None) -> Outcome:
         """Run the task where its handler says, once there is a slot, and return what came of it.
 
         Cancelling this call gives the run up: at once for the caller, with a grace for the handler.
@@ -112,7 +117,7 @@ class Engine:
             return Rejected(f"An attempt may take {task.timeout_seconds:g} s; at most {longest:g} s by push")
         if self._leaving:
             return Interrupted("the worker is leaving")
-        ticket = Ticket(task, on_report, asyncio.get_running_loop().create_future())
+        ticket = Ticket(task, on_report, outputs, asyncio.get_running_loop().create_future())
         self._tickets[task.run_id] = ticket
         self._quiet.clear()
         try:
@@ -134,6 +139,12 @@ class Engine:
         else:
             ticket.verdict = Canceled()  # its turn has come, and it is about to look
         return True
+
+    def give_up(self, run_id: str, verdict: Verdict) -> None:
+        """Make a run stop that has a runner; `run` returns `verdict`. Nothing happens where nothing runs so."""
+        ticket = self._tickets.get(run_id)
+        if ticket is not None and ticket.runner is not None:
+            ticket.runner.give_up(ticket, verdict)
 
     async def drain(self, within: float) -> None:
         """Start nothing more, and return when nothing runs, or after `within` seconds. Then `close`."""

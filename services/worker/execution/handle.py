@@ -15,8 +15,10 @@ from typing import Self
 from services.worker.execution.errors import HandlersNotLoaded, RunnerNotStarted
 from services.worker.execution.messages import (
     Announced,
+    Asked,
     Cancel,
     Finished,
+    Given,
     NotLoaded,
     Ping,
     Pong,
@@ -143,6 +145,7 @@ class RunnerHandle:
                 task.fence,
                 task.deadline_at,
                 task.input,
+                None if ticket.outputs is None else ticket.outputs.counts,
             )
         )
 
@@ -247,6 +250,8 @@ class RunnerHandle:
                 if ticket is not None and ticket.verdict is None:
                     # In a turn of its own: what the receiver raises must not end the connection.
                     self._loop.call_soon(ticket.on_report, report)
+            case Asked():
+                self._pass_on(message)
             case Pong(number):
                 self._answered = number
             case Announced(handler):
@@ -255,6 +260,13 @@ class RunnerHandle:
                 self._decide(self._announced)
             case NotLoaded(faults):
                 self._decide(HandlersNotLoaded(faults))
+
+    def _pass_on(self, asked: Asked) -> None:
+        """Nobody answers a run that is given up; its handler is told otherwise."""
+        number, ask, start = asked
+        ticket = self._tickets.get(number)
+        if ticket is not None and ticket.verdict is None and ticket.outputs is not None:
+            ticket.outputs.ask(start, lambda page: self._process.send(Given(number, ask, page)))
 
     def _check_idle(self) -> None:
         if not self._tickets:

@@ -6,6 +6,8 @@
 | `Ready` or `NotLoaded` | runner → worker  | then one of these; nothing before it, and the worker waits for it      |
 | `Run`                  | worker → runner  | an attempt, under a number that is never used again                    |
 | `Cancel`               | worker → runner  | nobody wants that run's result any more                                |
+| `Asked`                | runner → worker  | a reducer wants a page of outputs, and waits for it                    |
+| `Given`                | worker → runner  | that page                                                              |
 | `Reported`             | runner → worker  | any number of times before the run's `Finished`                        |
 | `Finished`             | runner → worker  | once a run, whatever the handler did                                   |
 | `Ping`, `Pong`         | there and back   | the runner's loop turns                                                |
@@ -13,7 +15,7 @@
 A header that does not say what it should is `Garbled`, like a frame that is too large.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import NamedTuple, TypeVar
 
@@ -22,12 +24,12 @@ import orjson
 from services.worker.execution.errors import Garbled, LoadFault
 from services.worker.execution.frames import Frame, encode
 from services.worker.execution.outcomes import Ended, Failed, Rejected, RetryRequested, Succeeded
-from services.worker.execution.task import LoadedHandler, Progress, Report
+from services.worker.execution.task import Counts, ItemOutput, LoadedHandler, Page, Progress, Report
 from shared.models.handler import HandlerEntry
 from shared.models.job import ErrorCode
 
-RUN, CANCEL, PING = 1, 2, 3
-ANNOUNCED, READY, NOT_LOADED, PONG, SUCCEEDED, RETRY, REJECTED, FAILED, REPORTED = range(16, 25)
+RUN, CANCEL, PING, GIVEN = 1, 2, 3, 4
+ANNOUNCED, READY, NOT_LOADED, PONG, SUCCEEDED, RETRY, REJECTED, FAILED, REPORTED, ASKED = range(16, 26)
 
 Message = TypeVar("Message")
 
@@ -44,9 +46,11 @@ class Run(NamedTuple):
     fence: str
     deadline_at: int
     input: bytes
+    outputs: Counts | None = None
+    """Of a reducer's run: of the batch."""
 
     def encode(self) -> bytes:
-        return encode(RUN, self.number, orjson.dumps(self[1:7]), self.input)
+        return encode(RUN, self.number, orjson.dumps([*self[1:7], self.outputs]), self.input)
 
 
 class Cancel(NamedTuple):
@@ -61,6 +65,28 @@ class Ping(NamedTuple):
 
     def encode(self) -> bytes:
         return encode(PING, self.number)
+
+
+class Given(NamedTuple):
+    number: int
+    ask: int
+    """Of the run's `Asked` that this answers."""
+    page: Page
+
+    def encode(self) -> bytes:
+        header = orjson.dumps([self.ask, [[item.index, item.id, len(item.data)] for item in self.page]])
+        return encode(GIVEN, self.number, header, b"".join([item.data for item in self.page]))
+
+
+class Asked(NamedTuple):
+    number: int
+    ask: int
+    """Names this one among the run's."""
+    start: int
+    """Among the outputs that there are."""
+
+    def encode(self) -> bytes:
+        return encode(ASKED, self.number, orjson.dumps([self.ask, self.start]))
 
 
 class Announced(NamedTuple):
@@ -116,8 +142,8 @@ class Reported(NamedTuple):
         return encode(REPORTED, self.number, header, b"".join(chunks))
 
 
-ToRunner = Run | Cancel | Ping
-ToWorker = Announced | Ready | NotLoaded | Pong | Finished | Reported
+ToRunner = Run | Cancel | Ping | Given
+ToWorker = Announced | Ready | NotLoaded | Pong | Finished | Reported | Asked
 
 
 def _plain(amount: float | None) -> float | None:
@@ -145,8 +171,21 @@ def _read(readers: dict[int, Callable[[Frame], Message]], frame: Frame) -> Messa
 
 
 def _run(frame: Frame) -> Run:
-    handler, job_id, attempt, max_attempts, fence, deadline_at = orjson.loads(frame.header)
-    return Run(frame.number, handler, job_id, attempt, max_attempts, fence, deadline_at, frame.payload)
+    handler, job_id, attempt, max_attempts, fence, deadline_at, counts = orjson.loads(frame.header)
+    outputs = counts and Counts(*counts)
+    return Run(frame.number, handler, job_id, attempt, max_attempts, fence, deadline_at, frame.payload, outputs)
+
+
+def _given(frame: Frame) -> Given:
+    ask, items = orjson.loads(frame.header)
+    pieces = _pieces(frame.payload, [size for _, _, size in items])
+    page = [ItemOutput(index, id, data) for (index, id, _), data in zip(items, pieces, strict=True)]
+    return Given(frame.number, ask, page)
+
+
+def _asked(frame: Frame) -> Asked:
+    ask, start = orjson.loads(frame.header)
+    return Asked(frame.number, int(ask), int(start))
 
 
 def _announced(frame: Frame) -> Announced:
@@ -175,19 +214,25 @@ def _failed(frame: Frame) -> Finished:
 
 def _reported(frame: Frame) -> Reported:
     said, dropped, sizes = orjson.loads(frame.header)
-    chunks, start = [], 0
+    return Reported(frame.number, Report(said and Progress(*said), tuple(_pieces(frame.payload, sizes)), dropped))
+
+
+def _pieces(payload: bytes, sizes: Sequence[int]) -> list[bytes]:
+    """What was joined to the payload."""
+    pieces, start = [], 0
     for size in sizes:
-        chunks.append(frame.payload[start : start + size])
+        pieces.append(payload[start : start + size])
         start += size
-    if start != len(frame.payload):
-        raise ValueError("the chunks do not fill the payload")
-    return Reported(frame.number, Report(said and Progress(*said), tuple(chunks), dropped))
+    if start != len(payload):
+        raise ValueError("the pieces do not fill the payload")
+    return pieces
 
 
 _TO_RUNNER: dict[int, Callable[[Frame], ToRunner]] = {
     RUN: _run,
     CANCEL: lambda frame: Cancel(frame.number),
     PING: lambda frame: Ping(frame.number),
+    GIVEN: _given,
 }
 
 _TO_WORKER: dict[int, Callable[[Frame], ToWorker]] = {
@@ -196,6 +241,7 @@ _TO_WORKER: dict[int, Callable[[Frame], ToWorker]] = {
     REJECTED: _rejected,
     FAILED: _failed,
     REPORTED: _reported,
+    ASKED: _asked,
     PONG: lambda frame: Pong(frame.number),
     ANNOUNCED: _announced,
     READY: lambda _frame: Ready(),

@@ -1,8 +1,8 @@
 """What the worker asks of the engine, and what it hears while a task runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 from shared.models.handler import HandlerEntry
 
@@ -30,6 +30,44 @@ class Task:
     waiting for a runner nor a clock that is wrong takes any of it."""
     alone: bool = False
     """Run it in a process of its own, killed when its time is over: for jobs that are suspected of killing theirs."""
+
+
+class Counts(NamedTuple):
+    """How the items of a batch have ended, as its reducer is told."""
+
+    total: int
+    succeeded: int
+    failed: int
+    canceled: int
+    expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOutput:
+    """What an item of a batch has returned."""
+
+    index: int
+    """Its place in the batch."""
+    id: str
+    data: bytes
+    """JSON."""
+
+
+Page = Sequence[ItemOutput]
+Answer = Callable[[Page], None]
+
+
+class OutputFeed(Protocol):
+    """Where the task of a reducer has its outputs from, page by page. See `services.worker.feed`."""
+
+    @property
+    def counts(self) -> Counts: ...
+
+    def ask(self, start: int, answer: Answer, /) -> None:
+        """Have `answer` called with a page, in the worker's loop: the outputs from place `start` among those that there
+        are, at least one. Returns at once. Raises Garbled for what no runner asks.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

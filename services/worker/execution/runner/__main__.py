@@ -24,6 +24,7 @@ from services.worker.execution.task import LoadedHandler
 from services.worker.load import load
 from shared.models.handler import HandlerEntry
 from sluice.definition import HandlerDefinition
+from sluice.reducers import built_in
 
 LEAVE_SECONDS = 2.0
 """For what authors registered with `atexit`, once the worker lets this process go."""
@@ -38,7 +39,7 @@ def main(argument: str) -> None:
     mark = Mark(setup.mark_fd)
     mark.close_fd()
     try:
-        handlers = load(setup.handlers)
+        handlers = {**built_in(), **load(setup.handlers)}
         announcements = [_announced(each).encode() for each in handlers.values()]
     except HandlersNotLoaded as fault:
         connection.sendall(NotLoaded(fault.faults).encode())
@@ -60,6 +61,7 @@ def _announced(definition: HandlerDefinition) -> Announced:
         max_attempts=definition.max_attempts,
         cache_for_seconds=definition.cache_for_seconds,
         description=definition.description,
+        reduces=definition.reduces,
     )
     try:
         orjson.dumps((entry.input_schema, entry.output_schema))

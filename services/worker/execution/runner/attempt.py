@@ -10,8 +10,10 @@ from typing import Any
 from services.worker.execution.messages import Run
 from services.worker.execution.outcomes import Ended, Failed, Succeeded
 from services.worker.execution.runner.failures import ended_by, stack
+from services.worker.execution.runner.outputs import Pages
 from services.worker.execution.runner.reporting import Pump
 from services.worker.execution.runner.stepping import marked
+from services.worker.execution.task import Page
 from shared.models.job import ErrorCode
 from sluice.context import JobContext
 from sluice.definition import HandlerDefinition
@@ -22,15 +24,19 @@ _log = logging.getLogger("sluice.runner")
 class Attempt:
     """
     pump: carries the handler's reports; None when the handler takes no context, and so has nothing to report with.
+    outputs: what a reducer reads; None for any other handler.
     output_bytes: the largest output that is kept.
     """
 
-    __slots__ = ("_cancelled", "_definition", "_output_bytes", "_pump", "_run", "task")
+    __slots__ = ("_cancelled", "_definition", "_output_bytes", "_outputs", "_pump", "_run", "task")
 
-    def __init__(self, run: Run, definition: HandlerDefinition, pump: Pump | None, output_bytes: int) -> None:
+    def __init__(
+        self, run: Run, definition: HandlerDefinition, pump: Pump | None, outputs: Pages | None, output_bytes: int
+    ) -> None:
         self._run = run
         self._definition = definition
         self._pump = pump
+        self._outputs = outputs
         self._output_bytes = output_bytes
         self._cancelled = False
         self.task: asyncio.Task[Ended] | None = None
@@ -41,6 +47,13 @@ class Attempt:
         self._cancelled = True
         if self.task is not None:
             self.task.cancel()
+        if self._outputs is not None:
+            self._outputs.end()
+
+    def given(self, ask: int, page: Page) -> None:
+        """A page that its reducer has asked for."""
+        if self._outputs is not None:
+            self._outputs.given(ask, page)
 
     async def in_loop(self, cell: memoryview) -> Ended:
         """cell: is marked with the run's number while this attempt holds the loop."""
@@ -62,14 +75,16 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - whatever authors raise becomes an outcome
             return self._ended_by(error)
 
-    def finish_reports(self) -> None:
+    def finish(self) -> None:
+        """Send what was reported, and let go of what was asked for."""
         if self._pump is not None:
             self._pump.finish()
+        if self._outputs is not None:
+            self._outputs.end()
 
     def _called(self, value: Any) -> Any:
-        if not self._definition.takes_context:
-            return self._definition.function(value)
-        return self._definition.call(value, self._context())
+        context = self._context() if self._definition.takes_context else None
+        return self._definition.call(value, context, self._outputs)
 
     def _context(self) -> JobContext:
         assert self._pump is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.worker.execution.outcomes import Ended, Failed, Rejected, RetryRequested
 from shared.models.job import ErrorCode
-from sluice.errors import InvalidInput, InvalidOutput
+from sluice.errors import InvalidInput, InvalidOutput, OutputTooLarge
 from sluice.outcomes import Reject, Retry
 
 MAX_MESSAGE_BYTES = 2_048
@@ -47,6 +47,8 @@ def _ended(error: BaseException, module: str) -> Ended:
             return Rejected(bounded(str(error)))
         case InvalidOutput():
             return Failed(ErrorCode.INVALID_OUTPUT, bounded(str(error)), retryable=False)
+        case OutputTooLarge():
+            return Failed(ErrorCode.OUTPUT_TOO_LARGE, bounded(str(error)), retryable=False)
         case _:
             return Failed(ErrorCode.HANDLER_ERROR, _message(error), retryable=True, fingerprint=_print(error, module))
 

@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 from services.worker.execution.frames import Decoder
-from services.worker.execution.messages import Cancel, Finished, Ping, Pong, Reported, Run, read_to_runner
+from services.worker.execution.messages import Asked, Cancel, Finished, Given, Ping, Pong, Reported, Run, read_to_runner
 from services.worker.execution.outcomes import Ended, Failed
 from services.worker.execution.runner.attempt import Attempt
+from services.worker.execution.runner.outputs import Pages
 from services.worker.execution.runner.reporting import Pump
 from services.worker.execution.setup import Setup
 from shared.models.job import ErrorCode
@@ -66,13 +67,17 @@ class Server(asyncio.Protocol):
                 case Cancel(number):
                     if (attempt := self._attempts.get(number)) is not None:
                         attempt.cancel()
+                case Given(number, ask, page):
+                    if (attempt := self._attempts.get(number)) is not None:
+                        attempt.given(ask, page)
                 case Ping(number):
                     self._send(Pong(number))
 
     def _begin(self, run: Run) -> None:
         definition = self._handlers[run.handler]
         pump = Pump(run.number, self._send, lambda: self._congested) if definition.takes_context else None
-        attempt = self._attempts[run.number] = Attempt(run, definition, pump, self._output_bytes)
+        outputs = None if run.outputs is None else Pages(run.number, run.outputs, self._send)
+        attempt = self._attempts[run.number] = Attempt(run, definition, pump, outputs, self._output_bytes)
         if definition.run_in == "loop":
             attempt.task = self._loop.create_task(attempt.in_loop(self._cell))
             attempt.task.add_done_callback(functools.partial(self._in_loop_done, run.number))
@@ -84,9 +89,9 @@ class Server(asyncio.Protocol):
         self._finish(number, _NEVER_BEGAN if task.cancelled() else task.result())
 
     def _finish(self, number: int, ended: Ended) -> None:
-        self._attempts.pop(number).finish_reports()
+        self._attempts.pop(number).finish()
         self._send(Finished(number, ended))
 
-    def _send(self, message: Finished | Reported | Pong) -> None:
+    def _send(self, message: Finished | Reported | Asked | Pong) -> None:
         assert self._transport is not None
         self._transport.write(message.encode())
