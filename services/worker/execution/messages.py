@@ -50,7 +50,7 @@ class Run(NamedTuple):
     """Of a reducer's run: of the batch."""
 
     def encode(self) -> bytes:
-        return encode(RUN, self.number, orjson.dumps([*self[1:7], self.outputs]), self.input)
+        return encode(RUN, self.number, orjson.dumps([*self[1:7], self.outputs and list(self.outputs)]), self.input)
 
 
 class Cancel(NamedTuple):
