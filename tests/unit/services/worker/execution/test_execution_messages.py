@@ -12,8 +12,10 @@ from services.worker.execution.errors import Garbled, LoadFault
 from services.worker.execution.frames import Decoder, Frame
 from services.worker.execution.messages import (
     Announced,
+    Asked,
     Cancel,
     Finished,
+    Given,
     NotLoaded,
     Ping,
     Pong,
@@ -26,7 +28,7 @@ from services.worker.execution.messages import (
     read_to_worker,
 )
 from services.worker.execution.outcomes import Failed, Rejected, RetryRequested, Succeeded
-from services.worker.execution.task import LoadedHandler, Progress, Report
+from services.worker.execution.task import Counts, ItemOutput, LoadedHandler, Progress, Report
 from shared.models.handler import HandlerEntry
 from shared.models.job import ErrorCode
 
@@ -42,8 +44,10 @@ def frame(encoded: bytes) -> Frame:
     "message",
     [
         Run(2**63, "a.b", "job_1", 2, 5, "fence", 1_900_000_000_000, b'{"text":"\xc3\xbc"}'),
+        Run(1, "sum", "job_1", 1, 5, "fence", 1, b"{}", Counts(9, 4, 3, 2, 0)),
         Cancel(7),
         Ping(8),
+        Given(3, 1, [ItemOutput(0, "job_1", b"1"), ItemOutput(99_999, "job_2", b'"\xc3\xbc"')]),
     ],
 )
 def test_what_the_worker_says_arrives(message: ToRunner) -> None:
@@ -57,6 +61,7 @@ def test_what_the_worker_says_arrives(message: ToRunner) -> None:
         Ready(),
         NotLoaded((LoadFault("acme:handlers", "there is none"), LoadFault("", "…"))),
         Pong(9),
+        Asked(2**63, 7, 99_999),
         Finished(1, Succeeded(b"[1,2]")),
         Finished(1, RetryRequested(None, "")),
         Finished(1, RetryRequested(1.5, "later")),
