@@ -16,7 +16,9 @@ from shared.models.key import TENANT, KeyToken
 
 EXAMPLE_HANDLERS: Final = (
     "examples.texts:handlers",
+    "examples.corpus:handlers",
     "examples.tables:handlers",
+    "examples.columns:handlers",
     "examples.images:handlers",
     "examples.debug:handlers",
 )

@@ -57,11 +57,15 @@ class Bench:
         items = Items(succeeded=there, failed=bitmap.full(len(outputs)) & ~there)
         batch = Batch(spec, BatchStatus.RUNNING, total=len(outputs), items=items, sealed_at=now)
         await asyncio.gather(*[self._item(spec, index, output) for index, output in enumerate(outputs)])
-        batches = self.adapters.batches
-        assert isinstance(batches, FirestoreBatches)
-        timer = Timer(f"{id}:0", batch.spec.expires_at, Names(self.settings.prefix).events, b"{}", {})
-        assert isinstance(await batches.open(batch, timer), Version)
+        await self.keep(batch)
         return batch
+
+    async def keep(self, batch: Batch) -> None:
+        """Write a new batch, as if it had come so far."""
+        batches, spec = self.adapters.batches, batch.spec
+        assert isinstance(batches, FirestoreBatches)
+        timer = Timer(f"{spec.id}:0", spec.expires_at, Names(self.settings.prefix).events, b"{}", {})
+        assert isinstance(await batches.open(batch, timer), Version)
 
     async def _item(self, spec: BatchSpec, index: int, output: object) -> None:
         job = Job.queued(spec.item(self.ids.item(TENANT, spec.id, index).text, index, b"1"))
@@ -159,12 +163,15 @@ def settings_for(backends: Backends, **changes: Any) -> Settings:
 
 @asynccontextmanager
 async def bench(
-    backends: Backends, altered: Callable[[Adapters], Adapters] = lambda adapters: adapters, **changes: Any
+    backends: Backends,
+    altered: Callable[[Adapters], Adapters] = lambda adapters: adapters,
+    queue: str = QUEUE,
+    **changes: Any,
 ) -> AsyncIterator[Bench]:
     """altered: what the worker gets in place of its adapters."""
     settings = settings_for(backends, **changes)
     names = Names(settings.prefix)
-    await admin.apply(topology(names, [QUEUE]), project=settings.project, emulator=settings.pubsub_emulator)
+    await admin.apply(topology(names, [queue]), project=settings.project, emulator=settings.pubsub_emulator)
     runtime = Runtime(Metrics(), exporting("worker", "test", endpoint="", ratio=0.0), Readiness())
     async with (
         connected(settings) as adapters,
