@@ -46,14 +46,14 @@ def shown(entry: HandlerEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "description": entry.description,
-        "queue": entry.queue,
+        "queue": entry.queue or None,
         "version": entry.version,
         "timeout_seconds": entry.timeout_seconds,
         "max_attempts": entry.max_attempts,
         "cache_for_seconds": entry.cache_for_seconds,
-        "reduces": entry.reduces,
         "run_seconds_p50": None,
         "run_seconds_p95": None,
         "input_schema": entry.input_schema,
         "output_schema": entry.output_schema,
+        "reduces": entry.reduces,
     }
