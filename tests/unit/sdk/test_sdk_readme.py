@@ -25,6 +25,10 @@ async def test_the_test_on_the_page_passes(pasted: dict[str, Any]) -> None:
     await pasted["test_there_are_25_primes_below_100"]()
 
 
+async def test_the_reducers_test_on_the_page_passes(pasted: dict[str, Any]) -> None:
+    await pasted["test_counts_are_added_up"]()
+
+
 async def test_the_handler_on_the_page_rejects_as_it_says(pasted: dict[str, Any]) -> None:
     handlers: Handlers = pasted["handlers"]
     with pytest.raises(Reject, match="ends before it starts"):
