@@ -2,8 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,27 @@ def settings_for(backends: Backends, **changes: Any) -> Settings:
         "retry_base_seconds": 0.01,
     }
     return Settings(**(fields | changes))
+
+
+@contextmanager
+def worker_process(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker in a process of its own, on the same backends; killed at the end, if it was not before."""
+    environ = {
+        **os.environ,
+        "SLUICE_PROJECT": settings.project,
+        "SLUICE_HANDLERS": ",".join(settings.handlers),
+        "SLUICE_ID_KEYS": ID_KEYS,
+        "SLUICE_LEASE_SECONDS": str(settings.lease_seconds),
+        "PUBSUB_EMULATOR_HOST": settings.pubsub_emulator,
+        "FIRESTORE_EMULATOR_HOST": settings.firestore_emulator,
+        "REDIS_URL": settings.redis_url,
+    }
+    command = [sys.executable, "-m", "services.worker"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @asynccontextmanager

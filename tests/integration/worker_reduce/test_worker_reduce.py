@@ -19,7 +19,7 @@ from shared.models.job import ErrorCode, Job, JobStatus
 from shared.storage.batch_contract import BatchReader
 from shared.storage.contract import JobOutcomes, Stored, Version
 from shared.storage.firestore import FirestoreBatches
-from tests.integration.worker_reduce.bench import NO_OUTPUT, Bench, bench, until_lines
+from tests.integration.worker_reduce.bench import NO_OUTPUT, Bench, bench, until_lines, worker_process
 
 MANY = 2_500
 MEBIBYTE = 1_048_576
@@ -149,6 +149,23 @@ async def test_a_reduction_whose_process_is_killed_is_done_again_and_right(b: Be
     job = await b.over(spec.id)
     assert answer(job)["total"] == sum(range(600))
     assert (job.attempt, job.lost) == (1, 1)
+
+
+async def test_a_reduction_whose_worker_is_killed_is_done_again_by_another(
+    backends: Backends, pause: dict[str, Any]
+) -> None:
+    async with bench(backends, queues=("none",), lease_seconds=2) as own:
+        spec = own.reduction(await own.batch(parts(600), "pause.thread", pause))
+        with worker_process(own.settings) as first:
+            await own.publish(spec)
+            await until_lines(Path(pause["begun"]), 1)
+            first.kill()
+        with worker_process(own.settings):
+            begun = await until_lines(Path(pause["begun"]), 2)
+            go(pause)
+            job = await own.over(spec.id)
+    assert len(set(begun)) == 2
+    assert (answer(job)["total"], job.attempt, job.lost) == (sum(range(600)), 1, 1)
 
 
 @pytest.mark.parametrize("handler", ["pause.loop", "pause.thread"])

@@ -19,6 +19,7 @@ worker's runners load them; `sluice.testing.reduce` finds them by name.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from sluice.definition import HandlerDefinition, Limits, define_reducer, naming
 from sluice.reducers.collecting import collect
@@ -41,7 +42,8 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
 }
 
 
-def built_in() -> dict[str, HandlerDefinition]:
+@cache
+def built_in() -> Mapping[str, HandlerDefinition]:
     """All of them, by name."""
     return {name: _defined(name, function) for name, function in _FUNCTIONS.items()}
 
