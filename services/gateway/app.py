@@ -13,7 +13,7 @@ from aiohttp import web
 
 from services.gateway.aside import Aside
 from services.gateway.auth import Authenticator
-from services.gateway.batch_wiring import BatchParts, batch_endpoints, batch_states
+from services.gateway.batch_wiring import BatchParts, BatchStores, batch_endpoints
 from services.gateway.batches.states import AllStates, BatchStates
 from services.gateway.cancel import Cancels, Telling
 from services.gateway.catalogue import CatalogueRoutes
@@ -203,8 +203,9 @@ def _reading(settings: Settings, adapters: _Adapters) -> _Reading:
     statuses = Statuses(
         settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock
     )
-    batches = batch_states(
-        settings, adapters.database, ids=ids, finished=finished, cache=cache, retention=retention, clock=clock
+    stores = BatchStores.firestore(adapters.database, retention)
+    batches = BatchStates(
+        settings, ids=ids, finished=finished, cache=cache, store=stores.batches, retention=retention, clock=clock
     )
     states = AllStates(statuses, batches)
     waiting = Waiting(settings, cache=cache, statuses=states, finished=finished, clock=clock, chance=random.random)
@@ -360,13 +361,15 @@ def _batch_endpoints(
     jobs: JobEndpoints,
 ) -> BatchEndpoints:
     parts = BatchParts(
-        database=adapters.database,
+        stores=BatchStores.firestore(adapters.database, reading.retention),
         publisher=adapters.publisher,
         cache=reading.cache,
         keys=reading.keys,
+        states=reading.batches,
         finished=reading.finished,
         retention=reading.retention,
         handlers=handlers,
+        hooks=job_hooks(settings, adapters.database, reading.clock),
         limiter=limiter,
         waiting=reading.waiting,
         idempotency=accepting.idempotency,
@@ -374,7 +377,7 @@ def _batch_endpoints(
         erase_job=jobs.deletes.erase,
         clock=reading.clock,
     )
-    return batch_endpoints(settings, reading.batches, parts)
+    return batch_endpoints(settings, parts)
 
 
 def _operator_endpoints(
