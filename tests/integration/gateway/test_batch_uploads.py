@@ -64,7 +64,7 @@ async def test_json_is_checked_whole_before_anything_is_done(bench: Bench) -> No
     answer = await bench.post([{"text": "good"}, {"text": 7}, "no", {"text": "good"}])
     assert (answer.status, answer.json["type"]) == (422, "/problems/invalid-input")
     assert [fault["pointer"] for fault in answer.json["errors"]] == ["/inputs/1/text", "/inputs/2"]
-    assert bench.published() == bench.events() == []
+    assert (bench.published(), bench.events()) == ([], [])
     assert bench.database.batches.documents == {}
 
 
