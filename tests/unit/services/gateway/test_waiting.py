@@ -13,7 +13,7 @@ from services.gateway.finished import Finished
 from services.gateway.problems import Problem
 from services.gateway.settings import Settings
 from services.gateway.status import Statuses
-from services.gateway.waiting import Waiting
+from services.gateway.waiting import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK, Waiting
 from shared.cache.memory import MemoryCache
 from shared.clock import ManualClock
 from shared.config import Secret
@@ -21,11 +21,11 @@ from shared.ids import IdKeys, Ids, IssuedId
 from shared.lifecycle import running
 from shared.models.job import Job, JobSpec, JobStatus, Retention
 from shared.models.public import Snapshot, deleted, snapshot
-from shared.storage.contract import Version
+from shared.storage.contract import Stored, Version
 from shared.storage.memory import MemoryDatabase, MemoryJobs
 
 IDS = Ids(IdKeys({1: b"k" * 32}))
-SETTINGS = Settings(id_keys=Secret("unused"), instance="gateway-1", max_held=50, store_seconds=5)
+SETTINGS = Settings(id_keys=Secret("unused"), instance="gateway-1", max_held=500, store_seconds=5)
 
 
 @dataclass
@@ -116,6 +116,29 @@ async def test_a_lost_wake_up_is_covered_by_looking_again() -> None:
         done = await b.finish(*await b.claim(job), tell=False)
         await b.clock.advance(16)
         assert await waiter == done
+
+
+async def test_while_redis_answers_a_crowd_asks_the_store_by_turns() -> None:
+    async with bench() as b:
+        reads = 0
+        read = b.jobs.read
+
+        async def counted(id: str) -> Stored[Job] | None:
+            nonlocal reads
+            reads += 1
+            return await read(id)
+
+        b.jobs.read = counted  # type: ignore[method-assign]
+        crowd = [b.issue() for _ in range(3 * STORE_LOOKS_A_TICK)]
+        waiters = [await started(b.waiting.wait(issued, seconds=59)) for issued, _ in crowd]
+        untold = [(issued, await b.finish(*await b.claim(job), tell=False)) for issued, job in crowd]
+        reads = 0
+        for _ in range(20):
+            before = reads
+            await b.clock.advance(RECHECK_TICK_SECONDS)
+            await settle()
+            assert reads - before <= STORE_LOOKS_A_TICK
+        assert {waiter.result() for waiter in waiters} == {state for _, state in untold}
 
 
 async def test_waiters_survive_the_loss_of_redis() -> None:
