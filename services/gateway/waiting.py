@@ -3,8 +3,8 @@
 A waiter registers this gateway in Redis under the job's id, with all that came in the same moment, and is a few hundred
 bytes from then on: no task, no timer. Whoever changes the job publishes its new state on this gateway's one channel. A
 waiter that hears nothing looks again every 10–15 s, all of them in few round trips, and so does everyone after the
-channel was lost. Nobody polls the store: while Redis answers, only a job whose telling was lost is there and not in
-Redis, so waiters ask it by turns, at a pace that a crowd does not change.
+channel was lost. Nobody polls the store: while Redis answers, the store knows more only of a job whose telling was
+lost, so waiters ask it by turns, at a pace that a crowd does not change.
 
 Used by `express` for the many (`hold`), by `jobs` and `posting` for the rest (`wait`), and by `events` (`held`).
 """
@@ -33,7 +33,7 @@ TICKS_A_SECOND = 10
 LOOK_AT_ONCE = 500
 """Waiters that look again in one round trip."""
 STORE_LOOKS_A_TICK = 100
-"""Waiters that ask the store in a tick, of those whose job Redis knows nothing of."""
+"""Waiters that ask the store in a tick while Redis answers."""
 RECONNECT_SECONDS = 0.5
 
 _log = logging.getLogger("sluice.gateway")
@@ -63,8 +63,8 @@ class Waiting:
         self._watches: dict[str, Watch] = {}
         self._due: dict[int, set[Hold]] = {}
         self._entering: list[Watch] = []
-        self._silent: dict[Watch, None] = {}
-        """Whose turn to ask the store will come, in order."""
+        self._turns: dict[Watch, None] = {}
+        """Who is to ask the store, in order."""
         self._someone_enters = asyncio.Event()
         self._held = 0
         self.draining = False
@@ -179,6 +179,7 @@ class Waiting:
         self._held -= 1
         if not watch.holders and self._watches.get(watch.issued.text) is watch:
             del self._watches[watch.issued.text]
+            self._turns.pop(watch, None)
 
     async def _enter(self) -> None:
         """Register those who came in the same moment, until cancelled."""
@@ -228,23 +229,32 @@ class Waiting:
             await self._clock.sleep(RECHECK_TICK_SECONDS)
             now = self._clock.monotonic()
             await self._look_again([watch for watch in self._watches.values() if watch.recheck_at <= now])
-            turns = [watch for watch, _ in zip(self._silent, range(STORE_LOOKS_A_TICK), strict=False)]
-            for watch in turns:
-                del self._silent[watch]
-            await self._ask_store([watch for watch in turns if watch.holders])
+            await self._take_turns()
 
     async def _look_again(self, watches: Sequence[Watch]) -> None:
         """Where Redis does not answer, the store is asked at once."""
         for piece in _pieces(watches):
             try:
-                self._silent.update(dict.fromkeys(await self._register(piece)))
+                await self._register(piece)
             except (CacheUnavailable, Overloaded):
                 await self._ask_store(piece)
+            else:
+                self._queue(piece)
 
     async def _look_anew(self) -> None:
-        """Look at everyone's job at once, wherever it is known."""
+        """Look at everyone's job; of what Redis knows nothing, the store is asked at once."""
         for piece in _pieces(list(self._watches.values())):
             await self._ask_store(await self._register_or_all(piece))
+            self._queue(piece)
+
+    def _queue(self, watches: Sequence[Watch]) -> None:
+        self._turns.update((watch, None) for watch in watches if watch.latest is None or not watch.latest.terminal)
+
+    async def _take_turns(self) -> None:
+        turns = [watch for watch, _ in zip(self._turns, range(STORE_LOOKS_A_TICK), strict=False)]
+        for watch in turns:
+            del self._turns[watch]
+        await self._ask_store(turns)
 
     async def _register(self, watches: Sequence[Watch]) -> Sequence[Watch]:
         """Have this gateway told of these jobs; returns those that Redis knows nothing of.

@@ -1,6 +1,7 @@
 """Holding clients: woken when told, looking again when not, and what loses Redis or the store does to them."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from services.gateway.problems import Problem
 from services.gateway.settings import Settings
 from services.gateway.status import Statuses
 from services.gateway.waiting import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK, Waiting
+from shared.cache.contract import LIVE_TTL_SECONDS
 from shared.cache.memory import MemoryCache
 from shared.clock import ManualClock
 from shared.config import Secret
+from shared.errors import StoreUnavailable
 from shared.ids import IdKeys, Ids, IssuedId
 from shared.lifecycle import running
 from shared.models.job import Job, JobSpec, JobStatus, Retention
@@ -176,6 +179,38 @@ async def test_an_unclaimed_job_is_waited_for_by_its_id_alone() -> None:
         waiter = await started(b.waiting.wait(issued, seconds=5))
         done = await b.finish(*await b.claim(job))
         assert await waiter == done
+
+
+async def test_who_does_not_wait_is_not_shown_what_only_a_crowd_keeps_in_redis() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        await b.cache.tell(snapshot(job))
+        await b.clock.advance(LIVE_TTL_SECONDS + 1)
+        assert await b.statuses.read(issued) == snapshot(job)
+        done = await b.finish(*await b.claim(job), tell=False)
+        assert await b.statuses.read(issued) == done
+
+
+async def test_a_read_that_fails_when_everyone_has_given_up_is_no_error() -> None:
+    async with bench() as b:
+        answer, complaints = asyncio.Event(), list[dict[str, Any]]()
+        loop = asyncio.get_running_loop()
+
+        async def late(id: str) -> Stored[Job] | None:
+            await answer.wait()
+            raise StoreUnavailable("too late for anyone")
+
+        b.jobs.read = late  # type: ignore[method-assign]
+        asker = await started(b.statuses.read(b.issue()[0]))
+        asker.cancel()
+        loop.set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        try:
+            answer.set()
+            await settle()
+            gc.collect()
+        finally:
+            loop.set_exception_handler(None)
+        assert not complaints
 
 
 async def test_a_state_once_seen_never_goes_back() -> None:
