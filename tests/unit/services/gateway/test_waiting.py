@@ -203,6 +203,7 @@ async def test_a_read_that_fails_when_everyone_has_given_up_is_no_error() -> Non
         b.jobs.read = late  # type: ignore[method-assign]
         asker = await started(b.statuses.read(b.issue()[0]))
         asker.cancel()
+        await settle()
         loop.set_exception_handler(lambda _, complaint: complaints.append(complaint))
         try:
             answer.set()
