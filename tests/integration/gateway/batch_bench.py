@@ -257,7 +257,7 @@ async def batch_bench(**changed: Any) -> AsyncIterator[Bench]:
         clock=store_clock,
     )
     tokens = {tenant: await _token(database, tenant) for tenant in ("acme", "globex")}
-    lateness, runtime = Lateness(clock), Runtime(Metrics(), Traces(), Readiness())
+    lateness, runtime = Lateness(clock, list), Runtime(Metrics(), Traces(), Readiness())
     edge, patience = Edge(runtime, RequestIds(), lateness), Patience(settings.head_seconds, clock)
     app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)
     door = Door(Authenticator(MemoryKeys(database), clock), limiter)
