@@ -25,7 +25,7 @@ _MISSING = object()
 
 
 class Selection(BaseModel):
-    """What the reducers take that look at one value of each output."""
+    """Which value of each output is taken."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
