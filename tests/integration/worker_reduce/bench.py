@@ -27,7 +27,7 @@ from shared.models.envelope import Envelope
 from shared.models.event import Event
 from shared.models.job import ErrorCode, Job, JobError, JobSpec
 from shared.storage.contract import Timer, Version
-from shared.storage.firestore import FirestoreBatches
+from shared.storage.firestore import FirestoreBatches, FirestoreDatabase, FirestoreJobs, Limits
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.traces import exporting
 
@@ -35,6 +35,7 @@ ID_KEYS = f"1:{'ab' * 32}"
 QUEUE, TENANT = "reducing", "acme"
 DAY_MS = 86_400_000
 PATIENT = 60.0
+ITEMS_AT_ONCE = 250
 HANDLERS = ("tests.integration.worker_reduce.reducing:handlers",)
 
 NO_OUTPUT = None
@@ -45,6 +46,8 @@ NO_OUTPUT = None
 class Bench:
     settings: Settings
     adapters: Adapters
+    jobs: FirestoreJobs
+    batches: FirestoreBatches
     ids: Ids
 
     async def batch(
@@ -58,16 +61,17 @@ class Bench:
         there = bitmap.of(index for index, output in enumerate(outputs) if output is not NO_OUTPUT)
         items = Items(succeeded=there, failed=bitmap.full(len(outputs)) & ~there)
         batch = Batch(spec, BatchStatus.RUNNING, total=len(outputs), items=items, sealed_at=now)
-        await asyncio.gather(*[self._item(spec, index, output) for index, output in enumerate(outputs)])
+        for start in range(0, len(outputs), ITEMS_AT_ONCE):
+            some = enumerate(outputs[start : start + ITEMS_AT_ONCE], start)
+            await asyncio.gather(*[self._item(spec, index, output) for index, output in some])
         await self.keep(batch)
         return batch
 
     async def keep(self, batch: Batch) -> None:
         """Write a new batch, as if it had come so far."""
-        batches, spec = self.adapters.batches, batch.spec
-        assert isinstance(batches, FirestoreBatches)
+        spec = batch.spec
         timer = Timer(f"{spec.id}:0", spec.expires_at, Names(self.settings.prefix).events, b"{}", {})
-        assert isinstance(await batches.open(batch, timer), Version)
+        assert isinstance(await self.batches.open(batch, timer), Version)
 
     async def _item(self, spec: BatchSpec, index: int, output: object) -> None:
         job = Job.queued(spec.item(self.ids.item(TENANT, spec.id, index).text, index, b"1"))
@@ -76,7 +80,7 @@ class Bench:
             over = job.failed(JobError(ErrorCode.REJECTED, "no", retryable=False), at=spec.created_at)
         else:
             over = job.succeeded(output if isinstance(output, bytes) else orjson.dumps(output), at=spec.created_at)
-        assert isinstance(await self.adapters.store.create(over), Version)
+        assert isinstance(await self.jobs.create(over), Version)
 
     async def publish(self, spec: JobSpec, attempt: int = 1) -> None:
         envelope = Envelope(spec, attempt)
@@ -95,7 +99,7 @@ class Bench:
         return await self.over(spec.id)
 
     async def job(self, id: str) -> Job | None:
-        stored = await self.adapters.store.read(id)
+        stored = await self.jobs.read(id)
         return None if stored is None else stored.value
 
     async def over(self, id: str) -> Job:
@@ -197,9 +201,11 @@ async def bench(
     await admin.apply(topology(names, [queue]), project=settings.project, emulator=settings.pubsub_emulator)
     runtime = Runtime(Metrics(), exporting("worker", "test", endpoint="", ratio=0.0), Readiness())
     async with (
+        FirestoreDatabase(settings.project, settings.firestore_emulator, limits=Limits(PATIENT)) as database,
         connected(settings) as adapters,
         serving(settings, runtime, altered(adapters)) as service,
     ):
-        yield Bench(settings, adapters, Ids(IdKeys.parse(ID_KEYS)))
+        ids = Ids(IdKeys.parse(ID_KEYS))
+        yield Bench(settings, adapters, FirestoreJobs(database), FirestoreBatches(database), ids)
         await service.stop_taking()
         await service.drain(3.0)

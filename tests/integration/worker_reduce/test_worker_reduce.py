@@ -18,7 +18,6 @@ from shared.models.batch import Batch
 from shared.models.job import ErrorCode, Job, JobStatus
 from shared.storage.batch_contract import BatchReader
 from shared.storage.contract import JobOutcomes, Stored, Version
-from shared.storage.firestore import FirestoreBatches
 from tests.integration.worker_reduce.bench import NO_OUTPUT, Bench, bench, until_lines, worker_process
 
 MANY = 2_500
@@ -173,10 +172,10 @@ async def test_a_canceled_reduction_ends_soon(b: Bench, pause: dict[str, Any], h
     spec = b.reduction(await b.batch(parts(600), handler, pause))
     await b.publish(spec)
     await until_lines(Path(pause["begun"]), 1)
-    stored = await b.adapters.store.read(spec.id)
+    stored = await b.jobs.read(spec.id)
     assert stored is not None
     asked = stored.value.cancel_requested(at=b.adapters.clock.now())
-    assert isinstance(await b.adapters.store.update(asked, stored.version), Version)
+    assert isinstance(await b.jobs.update(asked, stored.version), Version)
     assert (await b.over(spec.id)).status is JobStatus.CANCELED
     assert answer(await b.reduce(parts(3), "sum", {"field": "/n"})) == 3
 
@@ -208,10 +207,10 @@ async def test_a_store_that_does_not_answer_costs_a_reduction_no_attempt(
 
 async def test_an_item_whose_output_was_deleted_fails_the_reduction(b: Bench) -> None:
     batch = await b.batch(parts(300), "sum", {"field": "/n"})
-    stored = await b.adapters.store.read(b.ids.item("acme", batch.spec.id, 217).text)
+    stored = await b.jobs.read(b.ids.item("acme", batch.spec.id, 217).text)
     assert stored is not None
     erased = stored.value.erased(at=b.adapters.clock.now())
-    assert isinstance(await b.adapters.store.replace(erased, stored.version), Version)
+    assert isinstance(await b.jobs.replace(erased, stored.version), Version)
     spec = b.reduction(batch)
     await b.publish(spec)
     job = await b.over(spec.id)
@@ -229,11 +228,9 @@ async def test_a_reduction_without_its_batch_is_refused(b: Bench) -> None:
     job = await b.over(alone.id)
     assert job.error is not None
     assert "of a batch; this job is of none" in job.error.message
-    batches = b.adapters.batches
-    assert isinstance(batches, FirestoreBatches)
-    stored = await batches.read(batch.spec.id)
+    stored = await b.batches.read(batch.spec.id)
     assert stored is not None
-    await batches.replace(stored.value.erased(at=1), stored.version)
+    await b.batches.replace(stored.value.erased(at=1), stored.version)
     spec = b.reduction(batch)
     await b.publish(spec)
     job = await b.over(spec.id)
