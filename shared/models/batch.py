@@ -274,7 +274,8 @@ class Batch:
         counts = self.counts
         if self.cancel_requested_at is not None and (counts.canceled or reduced is JobStatus.CANCELED):
             return BatchStatus.CANCELED
-        if counts.expired or reduced is JobStatus.EXPIRED:
+        late = self.sealed_at is not None and self.sealed_at >= self.spec.expires_at  # the upload never ended
+        if counts.expired or reduced is JobStatus.EXPIRED or late:
             return BatchStatus.EXPIRED
         return BatchStatus.COMPLETED
 
