@@ -36,6 +36,16 @@ class Publisher(Protocol):
         ...
 
 
+class BulkPublisher(Publisher, Protocol):
+    async def publish_all(self, topic: str, messages: Sequence[Message], *, timeout_seconds: float) -> None:
+        """Return once the broker has acknowledged each of the messages.
+
+        Raises as `publish` what befell any of them: others may have been published then. Where one is refused before
+        it is sent, none is. Nothing goes on after `timeout_seconds`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One message as handed to us; the lease on it is `ack_id`."""

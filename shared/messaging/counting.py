@@ -3,16 +3,16 @@
 So whatever publishes jobs is counted alike, and knows nothing of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from shared.messaging.contract import Message, Publisher
+from shared.messaging.contract import BulkPublisher, Message
 from shared.messaging.topics import Names
 
 
 class CountingPublisher:
     """published: called with the topic, once the broker has acknowledged a message to it."""
 
-    def __init__(self, publisher: Publisher, names: Names, published: Callable[[str], None]) -> None:
+    def __init__(self, publisher: BulkPublisher, names: Names, published: Callable[[str], None]) -> None:
         self._publisher = publisher
         self._names = names
         self._published = published
@@ -22,3 +22,10 @@ class CountingPublisher:
         await self._publisher.publish(topic, message, timeout_seconds=timeout_seconds)
         if self._names.is_jobs(topic):
             self._published(topic)
+
+    async def publish_all(self, topic: str, messages: Sequence[Message], *, timeout_seconds: float) -> None:
+        """See `BulkPublisher.publish_all`."""
+        await self._publisher.publish_all(topic, messages, timeout_seconds=timeout_seconds)
+        if self._names.is_jobs(topic):
+            for _ in messages:
+                self._published(topic)

@@ -179,18 +179,24 @@ class MemoryBroker:
 
 
 class MemoryPublisher:
-    """A `contract.Publisher`."""
+    """A `contract.BulkPublisher`."""
 
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
 
     async def publish(self, topic: str, message: Message, *, timeout_seconds: float) -> None:
         """As the Protocol says; an outage is noticed at once, without waiting for the time-out."""
-        size_of(message)
+        await self.publish_all(topic, [message], timeout_seconds=timeout_seconds)
+
+    async def publish_all(self, topic: str, messages: Sequence[Message], *, timeout_seconds: float) -> None:
+        """Likewise."""
+        for message in messages:
+            size_of(message)
         await asyncio.sleep(0)
         if timeout_seconds <= 0 or self._broker.outage is Outage.UNREACHABLE:
             raise BrokerUnavailable("not published")
-        self._broker.accept(topic, message)
+        for message in messages:
+            self._broker.accept(topic, message)
         if self._broker.outage is Outage.MUTE:
             raise PublishUnknown("not confirmed in time")
 

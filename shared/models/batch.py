@@ -7,8 +7,8 @@ is one set a known outcome (`Items`, see `bitmap`), which reports are merged int
 however many, it comes to the same. Whether the batch is over is decided from this value alone (`end`).
 
 The gateway opens, seals and asks for a cancel; the aggregator does everything else. Both write by precondition and
-merge again what they meet. `batches/{id}/chunks/{n}` remembers each thousand items of an upload, so that the same
-upload sent again is recognised.
+merge again what they meet. `batches/{id}/chunks/{n}` remembers each part of an upload, so that the same upload
+sent again is recognised.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,11 @@ from shared.models.job import MESSAGES_LAST_MS, JobError, JobSpec, JobStatus, La
 from shared.models.webhook import JobWebhook
 
 CHUNK_ITEMS: Final = 1_000
-"""Items of a chunk; the last of a batch may have fewer. Part of what a stored hash means: never to be changed."""
+CHUNK_BYTES: Final = 2_000_000
+"""A chunk ends with the item that makes it so large, or so many; the last of a batch ends with the batch. Part of what
+a stored hash means: never to be changed."""
+REDUCERS: Final = frozenset({"sum", "mean", "min", "max", "count", "histogram", "quantiles", "collect"})
+"""Reducers that every worker has. One runs in the queue of its batch's items."""
 MAX_ITEMS: Final = 100_000
 REDUCE_LIFETIME_MS: Final = 4 * 3_600_000
 """A reduction can only begin when the items are over, so it may live on for so long behind their deadline."""
@@ -334,10 +338,12 @@ class BatchEntry:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """CHUNK_ITEMS items of an upload, or the rest of it."""
+    """A part of an upload: up to CHUNK_ITEMS items, or CHUNK_BYTES."""
 
     number: int
-    """From 0."""
+    """From 0, without a gap as far as the upload has come, but for those that are being written."""
+    first: int
+    """The index of its first item."""
     items: int
     hash: bytes
     """SHA-256 of the items, as `services/gateway` defines it."""

@@ -5,15 +5,19 @@ Written by the gateway, the scheduler and the aggregator (reduce); read by the w
 precondition and attempt.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from shared.models.batch import BatchSpec
 from shared.models.job import JobSpec, Lane
 from shared.models.webhook import JobWebhook
 
 VERSION = 1
+_ID = "job_"
+"""Stands for an item's id; it comes before anything that a client has chosen."""
 
 
 class MalformedEnvelope(ValueError):
@@ -78,6 +82,23 @@ class Envelope:
             return cls(_spec(fields), int(fields["attempt"]))
         except (KeyError, TypeError, ValueError) as fault:
             raise MalformedEnvelope(type(fault).__name__) from None
+
+
+def items(spec: BatchSpec) -> Callable[[str, int, bytes], bytes]:
+    """Encodes the envelope of an item from its id, index and input, at a fraction of the cost of one at a time.
+
+    All that the items of a batch share is rendered once; what is not is put in its places.
+    """
+    example = Envelope(spec.item(_ID, 0, b"0")).encode()
+    head, _, rest = example.partition(b'"id":"%b"' % _ID.encode())
+    middle, mark, tail = rest.rpartition(b',"index":0,')
+    tail = tail.removesuffix(b"0}")
+    assert mark and tail.endswith(b'"input":')
+
+    def encode(id: str, index: int, input: bytes) -> bytes:
+        return b'%b"id":"%b"%b,"index":%d,%b%b}' % (head, id.encode(), middle, index, tail, input)
+
+    return encode
 
 
 def _spec(fields: dict[str, Any]) -> JobSpec:

@@ -22,3 +22,5 @@ class HandlerEntry:
     cache_for_seconds: int
     """0: results are never shared."""
     description: str = ""
+    reduces: bool = False
+    """It makes one answer of a batch's outputs, and its input are the options of that."""

@@ -18,6 +18,9 @@ from shared.storage.contract import Place, Stored, Timer, Version, WriteResult
 
 BATCH_SHARDS: Final = 4
 """They lead the indexes that list batches: see JOB_SHARDS. There are fewer batches than jobs."""
+CHUNKS_A_PAGE: Final = 32
+"""More than are ever written at the same time, so that behind an empty page there are no more."""
+MAX_CHUNKS: Final = 100_000
 MAX_ROUNDS: Final = 8
 """Of reading and writing a batch that others write at the same time: an aggregator writes about once a second."""
 
@@ -75,7 +78,7 @@ class Batches(BatchOpening, BatchErasure, BatchLists, Protocol):
 
 
 class Chunks(Protocol):
-    """What an upload leaves of each thousand items."""
+    """What an upload leaves of each of its parts."""
 
     async def create(self, batch: BatchSpec, chunk: Chunk) -> WriteResult:
         """Write it if there is none of its number. Raises StoreUnavailable or CommitUnknown."""
@@ -85,13 +88,24 @@ class Chunks(Protocol):
         """Write it, whatever is there. Raises as `create`."""
         ...
 
-    async def all(self, batch: str, *, most: int) -> Sequence[Chunk]:
-        """Those that exist of the first `most` numbers, by number. Raises StoreUnavailable."""
+    async def page(self, batch: str, *, start: int, limit: int) -> Sequence[Chunk]:
+        """Those that exist of the `limit` numbers from `start` on, by number. Raises StoreUnavailable."""
         ...
 
     async def remove(self, batch: str, number: int) -> None:
         """Delete it, if it exists. Raises as `create`."""
         ...
+
+
+async def uploaded(chunks: Chunks, batch: str) -> Sequence[Chunk]:
+    """All that an upload has left so far, by number. Raises StoreUnavailable."""
+    found: list[Chunk] = []
+    for start in range(0, MAX_CHUNKS, CHUNKS_A_PAGE):
+        page = await chunks.page(batch, start=start, limit=CHUNKS_A_PAGE)
+        if not page:
+            break
+        found += page
+    return found
 
 
 async def change(batches: BatchWrites, id: str, step: Callable[[Batch], Batch]) -> Batch | None:

@@ -196,6 +196,18 @@ class JobLists(Protocol):
         ...
 
 
+class JobOutcomes(Protocol):
+    """What whoever gathers the outputs of many jobs needs."""
+
+    async def outcomes(self, ids: Sequence[str]) -> Sequence[Job | None]:
+        """The jobs of up to 100 ids, stubs included, and None where there is no document.
+
+        Of their specs nothing but the id is there; of the rest everything that concerns the end. Raises
+        StoreUnavailable.
+        """
+        ...
+
+
 class Schedules(Protocol):
     """What whoever accepts delayed work needs."""
 

@@ -32,7 +32,7 @@ from shared.storage.contract import (
     Version,
     WriteResult,
 )
-from shared.storage.memory_values import check_values
+from shared.storage.memory_values import check_values, fits, outcome, summary
 from shared.storage.shard_leases import Allotment, Term
 from shared.storage.webhook_contract import Lease
 
@@ -167,7 +167,7 @@ class MemoryJobs:
 
 
 class MemoryJobLists:
-    """See `JobLists`."""
+    """See `JobLists` and `JobOutcomes`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
@@ -175,7 +175,7 @@ class MemoryJobLists:
 
     async def page(self, wanted: JobFilter, *, after: Place | None, limit: int) -> Sequence[Job]:
         await self._database.answer()
-        fitting = [job for job, _ in self._jobs.documents.values() if job.deleted_at is None and _fits(job, wanted)]
+        fitting = [job for job, _ in self._jobs.documents.values() if job.deleted_at is None and fits(job, wanted)]
         below = [job for job in fitting if after is None or Place.of(job) < after]
         return [summary(job) for job in sorted(below, key=Place.of, reverse=True)[:limit]]
 
@@ -183,6 +183,11 @@ class MemoryJobLists:
         await self._database.answer()
         found = [self._jobs.documents.get(id) for id in ids]
         return [each and summary(each[0]) for each in found]
+
+    async def outcomes(self, ids: Sequence[str]) -> Sequence[Job | None]:
+        await self._database.answer()
+        found = [self._jobs.documents.get(id) for id in ids]
+        return [each and outcome(each[0]) for each in found]
 
 
 class MemoryTimers:
@@ -332,20 +337,3 @@ class MemoryQueueControls:
     async def all(self) -> Sequence[QueueControl]:
         await self._database.answer()
         return [self._queues.documents[name][0] for name in sorted(self._queues.documents)]
-
-
-def _fits(job: Job, wanted: JobFilter) -> bool:
-    spec = job.spec
-    return (
-        spec.tenant == wanted.tenant
-        and wanted.status in {None, job.status}
-        and wanted.handler in {None, spec.handler}
-        and (wanted.label is None or wanted.label in spec.labels.items())
-        and (wanted.created_after is None or spec.created_at > wanted.created_after)
-        and (wanted.created_before is None or spec.created_at < wanted.created_before)
-    )
-
-
-def summary(job: Job) -> Job:
-    """The job as lists have it: without what makes it large."""
-    return replace(job, spec=replace(job.spec, input=b"", traceparent=None), output=None)

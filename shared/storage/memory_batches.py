@@ -74,9 +74,10 @@ class MemoryChunks:
         await self._database.answer()
         self._write(_chunk_id(batch.id, chunk.number), chunk)
 
-    async def all(self, batch: str, *, most: int) -> Sequence[Chunk]:
+    async def page(self, batch: str, *, start: int, limit: int) -> Sequence[Chunk]:
         await self._database.answer()
-        found = (self._chunks.documents.get(_chunk_id(batch, number)) for number in range(most))
+        numbers = range(start, start + limit)
+        found = (self._chunks.documents.get(_chunk_id(batch, number)) for number in numbers)
         return [each[0] for each in found if each is not None]
 
     async def remove(self, batch: str, number: int) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from shared.models.job import Job
 from shared.storage.dead_letters import DeadLetterFilter, DeadPlace
-from shared.storage.memory import MemoryDatabase, summary
+from shared.storage.memory import MemoryDatabase
+from shared.storage.memory_values import summary
 
 
 class MemoryDeadLetters:

@@ -1,4 +1,4 @@
-"""Publishing with group commit: the adapter behind `contract.Publisher`, used by whoever accepts jobs or tells events.
+"""Publishing with group commit: the adapter behind `contract.BulkPublisher`, used by whoever accepts jobs or tells events.
 
 A batch that failed for a passing reason is sent again while its callers have time and the retry budget lasts. A batch
 that was refused is halved until the message at fault stands alone. What a caller hears when its time is up depends on
@@ -9,6 +9,7 @@ Deadlines are the loop's own time, as gRPC's are.
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -105,7 +106,7 @@ class PubSubPublisher:
     async def publish(self, topic: str, message: Message, *, timeout_seconds: float) -> None:
         """As `contract.Publisher.publish`. A cancelled caller leaves the others alone; its message may be published."""
         size = size_of(message) + _OVERHEAD
-        self._admit(size, timeout_seconds)
+        self._admit(1, size, timeout_seconds)
         resource, queue = self._topics.get(topic) or self._open(topic)
         loop = asyncio.get_running_loop()
         publication = _Publication(resource, message, size, loop.time() + timeout_seconds)
@@ -119,6 +120,29 @@ class PubSubPublisher:
             self._messages -= 1
             self._bytes -= size
 
+    async def publish_all(self, topic: str, messages: Sequence[Message], *, timeout_seconds: float) -> None:
+        """As `contract.BulkPublisher.publish_all`, with one timer and one admission for all."""
+        sizes = [size_of(message) + _OVERHEAD for message in messages]
+        total = sum(sizes)
+        self._admit(len(sizes), total, timeout_seconds)
+        resource, queue = self._topics.get(topic) or self._open(topic)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        publications = [
+            _Publication(resource, message, size, deadline) for message, size in zip(messages, sizes, strict=True)
+        ]
+        for publication in publications:
+            queue.add(publication)
+        timer = loop.call_at(deadline, _abandon, publications)
+        try:
+            await _all_accepted(publications)
+        finally:
+            timer.cancel()
+            for publication in publications:
+                queue.withdraw(publication)
+            self._messages -= len(sizes)
+            self._bytes -= total
+
     async def aclose(self, *, deadline_seconds: float) -> None:
         """Take nothing more, send what waits for up to `deadline_seconds`, then fail the rest."""
         self._closed = True
@@ -130,14 +154,14 @@ class PubSubPublisher:
             task.cancel()
         await asyncio.gather(*draining, *(queue.aclose() for queue in queues), return_exceptions=True)
 
-    def _admit(self, size: int, timeout_seconds: float) -> None:
+    def _admit(self, count: int, size: int, timeout_seconds: float) -> None:
         if self._closed:
             raise BrokerUnavailable("the publisher is closed")
         if timeout_seconds <= 0:
             raise BrokerUnavailable("no time is left to publish")
-        if self._messages >= self._limits.max_messages or self._bytes + size > self._limits.max_bytes:
+        if self._messages + count > self._limits.max_messages or self._bytes + size > self._limits.max_bytes:
             raise Overloaded(f"{self._messages} messages ({self._bytes} bytes) wait to be published")
-        self._messages += 1
+        self._messages += count
         self._bytes += size
 
     def _open(self, topic: str) -> tuple[Resource, BatchQueue[_Publication]]:
@@ -205,6 +229,28 @@ class PubSubPublisher:
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
             await self._deliver(half, uncertain=uncertain)
+
+
+def _abandon(publications: Sequence[_Publication]) -> None:
+    for publication in publications:
+        publication.abandon()
+
+
+async def _all_accepted(publications: Sequence[_Publication]) -> None:
+    """Raises what befell one of them: rather a refusal, or a doubt, than a plain failure."""
+    faults: list[BrokerUnavailable | MessageRefused] = []
+    try:
+        for publication in publications:
+            try:
+                await publication.accepted
+            except (BrokerUnavailable, MessageRefused) as fault:
+                faults.append(fault)
+    finally:
+        for publication in publications:  # nobody hears of those that are left where this was cancelled
+            if not publication.accepted.cancel() and not publication.accepted.cancelled():
+                publication.accepted.exception()
+    if faults:
+        raise max(faults, key=lambda fault: (isinstance(fault, MessageRefused), isinstance(fault, PublishUnknown)))
 
 
 def _request(batch: list[_Publication]) -> Any:

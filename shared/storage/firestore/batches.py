@@ -28,7 +28,7 @@ from shared.storage.firestore.timers import set_timer
 from shared.storage.firestore.values import set_time
 from shared.storage.firestore.writes import ENCODING
 
-CHUNK_FIELDS: Final = ("number", "items", "hash", "published", "expire_at")
+CHUNK_FIELDS: Final = ("number", "first", "items", "hash", "published", "expire_at")
 ENTRY_FIELDS: Final = tuple(name for name in (*SPEC_FIELDS, *STATE_FIELDS) if name not in LARGE_FIELDS)
 
 
@@ -118,9 +118,10 @@ class FirestoreChunks:
         _set_chunk(writes.put(request, name), batch, chunk)
         await self._database.write(name, request.SerializeToString())
 
-    async def all(self, batch: str, *, most: int) -> Sequence[Chunk]:
+    async def page(self, batch: str, *, start: int, limit: int) -> Sequence[Chunk]:
         chunks = self._chunks(batch)
-        found = await self._database.pick([chunks.name(str(number)) for number in range(most)], CHUNK_FIELDS)
+        numbers = range(start, start + limit)
+        found = await self._database.pick([chunks.name(str(number)) for number in numbers], CHUNK_FIELDS)
         return sorted((_chunk_of(each.document.fields) for each in found), key=lambda chunk: chunk.number)
 
     async def remove(self, batch: str, number: int) -> None:
@@ -136,6 +137,7 @@ class FirestoreChunks:
 def _set_chunk(fields: Message, batch: BatchSpec, chunk: Chunk) -> None:
     """Fill in CHUNK_FIELDS."""
     fields["number"].integer_value = chunk.number
+    fields["first"].integer_value = chunk.first
     fields["items"].integer_value = chunk.items
     fields["hash"].bytes_value = chunk.hash
     fields["published"].boolean_value = chunk.published
@@ -145,6 +147,7 @@ def _set_chunk(fields: Message, batch: BatchSpec, chunk: Chunk) -> None:
 def _chunk_of(fields: Message) -> Chunk:
     return Chunk(
         number=read.integer(fields, "number"),
+        first=read.integer(fields, "first"),
         items=read.integer(fields, "items"),
         hash=read.data(fields, "hash"),
         published=bool(fields["published"].boolean_value),

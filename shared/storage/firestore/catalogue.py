@@ -25,6 +25,7 @@ HANDLER_FIELDS: Final = (
     "max_attempts",
     "cache_for_seconds",
     "description",
+    "reduces",
 )
 MAX_HANDLERS: Final = 10_000
 
@@ -39,6 +40,8 @@ def set_handler(fields: Message, entry: HandlerEntry) -> None:
     fields["max_attempts"].integer_value = entry.max_attempts
     fields["cache_for_seconds"].integer_value = entry.cache_for_seconds
     fields["description"].string_value = entry.description
+    if entry.reduces:
+        fields["reduces"].boolean_value = True
 
 
 def handler_of(name: str, fields: Message) -> HandlerEntry:
@@ -53,6 +56,7 @@ def handler_of(name: str, fields: Message) -> HandlerEntry:
         max_attempts=read.integer(fields, "max_attempts"),
         cache_for_seconds=read.integer(fields, "cache_for_seconds"),
         description=read.text(fields, "description"),
+        reduces="reduces" in fields,
     )
 
 

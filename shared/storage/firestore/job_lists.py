@@ -27,11 +27,12 @@ SUMMARY_FIELDS: Final = tuple(
     for field in (*SPEC_FIELDS, *STATE_FIELDS)
     if field not in {"input", "output", "traceparent", "webhook", "replaces", "dead_at"}
 )
+OUTCOME_FIELDS: Final = ("status", "attempt", "started_at", "finished_at", "output", "error", "attempts", "deleted_at")
 _NAME: Final = "__name__"
 
 
 class FirestoreJobLists:
-    """See `JobLists`."""
+    """See `JobLists` and `JobOutcomes`."""
 
     def __init__(self, database: FirestoreDatabase) -> None:
         self._database = database
@@ -44,9 +45,15 @@ class FirestoreJobLists:
         return await merged(fetch, Place.of, after=after, limit=limit)
 
     async def summaries(self, ids: Sequence[str]) -> Sequence[Job | None]:
+        return await self._picked(ids, SUMMARY_FIELDS)
+
+    async def outcomes(self, ids: Sequence[str]) -> Sequence[Job | None]:
+        return await self._picked(ids, OUTCOME_FIELDS)
+
+    async def _picked(self, ids: Sequence[str], fields: Iterable[str]) -> Sequence[Job | None]:
         if not ids:
             return []
-        found = await self._database.pick(map(self._jobs.name, ids), SUMMARY_FIELDS)
+        found = await self._database.pick(map(self._jobs.name, ids), fields)
         by_id = {job.spec.id: job for job in self._read(each.document for each in found)}
         return [by_id.get(id) for id in ids]
 

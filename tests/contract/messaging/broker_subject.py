@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.admin import topology as admin
 from shared.clock import SystemClock
-from shared.messaging.contract import Delivery, Message, Publisher, Source
+from shared.messaging.contract import BulkPublisher, Delivery, Message, Source
 from shared.messaging.memory import MemoryBroker, MemoryPublisher, MemorySource
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import Subscription, Topology
@@ -40,7 +40,7 @@ def policy(topic: str, *, reader: str = "reader", dead_letter_topic: str | None 
 class Subject:
     """One broker, through one publisher and one source."""
 
-    publisher: Publisher
+    publisher: BulkPublisher
     source: Source
     apply: Callable[[Topology], Awaitable[object]]
 

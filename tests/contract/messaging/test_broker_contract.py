@@ -32,6 +32,20 @@ async def test_a_message_arrives_as_it_was_published(lane: LaneSubject) -> None:
     assert delivery.delivery_attempt in UNCOUNTED
 
 
+async def test_messages_published_together_all_arrive(lane: LaneSubject) -> None:
+    messages = [Message(b"%d" % number, {"id": f"job_{number}"}) for number in range(1_200)]
+    await lane.subject.publisher.publish_all(lane.topic, messages, timeout_seconds=PATIENT)
+    found = [delivery.message for delivery in await lane.receive(len(messages))]
+    assert sorted(found, key=lambda message: int(message.body)) == messages
+
+
+async def test_where_one_of_many_is_refused_none_is_sent(lane: LaneSubject) -> None:
+    messages = [Message(b"good"), Message(b"", {"googa": "reserved"})]
+    with pytest.raises(MessageRefused):
+        await lane.subject.publisher.publish_all(lane.topic, messages, timeout_seconds=PATIENT)
+    await lane.nothing_comes(for_seconds=0.5)
+
+
 async def test_each_subscription_of_a_topic_gets_every_message(subject: Subject) -> None:
     topic = new_name()
     one, other = policy(topic, reader="one"), policy(topic, reader="other")

@@ -96,4 +96,5 @@ def new_entry(name: str, version: str = "1") -> HandlerEntry:
         max_attempts=5,
         cache_for_seconds=60,
         description="Counts words. Zählt Wörter.",
+        reduces=version == "1",
     )

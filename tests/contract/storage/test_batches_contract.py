@@ -24,7 +24,15 @@ from shared.models.batch import (
 )
 from shared.models.job import ErrorCode, JobError, JobStatus
 from shared.models.webhook import JobWebhook
-from shared.storage.batch_contract import Batches, BatchFilter, BatchWrites, Chunks, change
+from shared.storage.batch_contract import (
+    CHUNKS_A_PAGE,
+    Batches,
+    BatchFilter,
+    BatchWrites,
+    Chunks,
+    change,
+    uploaded,
+)
 from shared.storage.contract import Conflict, Place, Stored, Timers, Version, WriteResult
 from shared.storage.firestore import FirestoreBatches, FirestoreChunks, FirestoreDatabase, FirestoreTimers
 from shared.storage.memory import MemoryDatabase, MemoryTimers
@@ -267,30 +275,40 @@ async def test_a_change_whose_fate_is_unknown_is_looked_for(store: Subject) -> N
 
 async def test_chunks_are_created_once_and_found_by_number(store: Subject) -> None:
     spec = new_spec()
-    chunks = [Chunk(number, 1_000, bytes([number]) * 32) for number in range(12)]
+    chunks = [Chunk(number, number * 1_000, 1_000, bytes([number]) * 32) for number in range(12)]
     for chunk in reversed(chunks):
         assert isinstance(await store.chunks.create(spec, chunk), Version)
-    assert await store.chunks.create(spec, Chunk(3, 1, b"other")) is Conflict.EXISTS
-    assert list(await store.chunks.all(spec.id, most=100)) == chunks
-    assert list(await store.chunks.all(spec.id, most=3)) == chunks[:3]
-    assert list(await store.chunks.all(new_id("bat"), most=3)) == []
+    assert await store.chunks.create(spec, Chunk(3, 0, 1, b"other")) is Conflict.EXISTS
+    assert list(await store.chunks.page(spec.id, start=0, limit=100)) == chunks
+    assert list(await store.chunks.page(spec.id, start=3, limit=3)) == chunks[3:6]
+    assert list(await store.chunks.page(spec.id, start=12, limit=3)) == []
+    assert list(await store.chunks.page(new_id("bat"), start=0, limit=3)) == []
+
+
+async def test_all_of_an_upload_is_found_also_behind_a_gap(store: Subject) -> None:
+    spec = new_spec()
+    chunks = [Chunk(number, number * 10, 10, bytes([number])) for number in range(CHUNKS_A_PAGE * 2 + 3)]
+    del chunks[CHUNKS_A_PAGE + 1]
+    await asyncio.gather(*(store.chunks.create(spec, chunk) for chunk in chunks))
+    assert list(await uploaded(store.chunks, spec.id)) == chunks
+    assert list(await uploaded(store.chunks, new_id("bat"))) == []
 
 
 async def test_a_chunk_is_marked_as_published(store: Subject) -> None:
-    spec, chunk = new_spec(), Chunk(0, 7, b"h" * 32)
+    spec, chunk = new_spec(), Chunk(0, 0, 7, b"h" * 32)
     await store.chunks.create(spec, chunk)
     published = replace(chunk, published=True)
     for _ in range(2):
         await store.chunks.put(spec, published)
-        assert list(await store.chunks.all(spec.id, most=1)) == [published]
+        assert list(await store.chunks.page(spec.id, start=0, limit=1)) == [published]
 
 
 async def test_a_chunk_is_removed_whether_or_not_it_is_there(store: Subject) -> None:
     spec = new_spec()
-    await store.chunks.create(spec, Chunk(0, 7, b"h"))
+    await store.chunks.create(spec, Chunk(0, 0, 7, b"h"))
     for _ in range(2):
         await store.chunks.remove(spec.id, 0)
-    assert list(await store.chunks.all(spec.id, most=2)) == []
+    assert list(await store.chunks.page(spec.id, start=0, limit=2)) == []
 
 
 async def test_a_store_that_does_not_answer_says_so() -> None:
@@ -303,9 +321,9 @@ async def test_a_store_that_does_not_answer_says_so() -> None:
         batches.update(Batch(spec), Version(1)),
         batches.replace(Batch(spec), Version(1)),
         batches.page(BatchFilter("acme"), after=None, limit=1),
-        chunks.create(spec, Chunk(0, 1, b"")),
-        chunks.put(spec, Chunk(0, 1, b"")),
-        chunks.all(spec.id, most=1),
+        chunks.create(spec, Chunk(0, 0, 1, b"")),
+        chunks.put(spec, Chunk(0, 0, 1, b"")),
+        chunks.page(spec.id, start=0, limit=1),
         chunks.remove(spec.id, 0),
     ):
         with pytest.raises(StoreUnavailable):

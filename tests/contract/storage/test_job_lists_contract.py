@@ -11,11 +11,25 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.models.job import Job, JobSpec, JobStatus
-from shared.storage.contract import JOB_SHARDS, JobErasure, JobFilter, JobLists, JobWrites, Place, Version, shard_of
+from shared.storage.contract import (
+    JOB_SHARDS,
+    JobErasure,
+    JobFilter,
+    JobLists,
+    JobOutcomes,
+    JobWrites,
+    Place,
+    Version,
+    shard_of,
+)
 from shared.storage.firestore import FirestoreDatabase, FirestoreJobLists, FirestoreJobs
 from shared.storage.memory import MemoryDatabase, MemoryJobLists, MemoryJobs
 from tests.contract.storage.samples import AT, failed, new_id, new_spec, running
 from tests.contract.storage.storage_subject import PATIENT, new_project
+
+
+class Lists(JobLists, JobOutcomes, Protocol):
+    """Both that one repository is."""
 
 
 class Jobs(JobWrites, JobErasure, Protocol):
@@ -25,7 +39,7 @@ class Jobs(JobWrites, JobErasure, Protocol):
 @dataclass(frozen=True, slots=True)
 class Store:
     jobs: Jobs
-    lists: JobLists
+    lists: Lists
 
 
 @pytest.fixture
@@ -149,3 +163,15 @@ async def test_summaries_tell_which_have_documents(store: Store, tenant: str) ->
     assert found[1] is not None
     assert found[1].deleted_at == AT + 1
     assert await store.lists.summaries([]) == []
+
+
+async def test_outcomes_are_what_concerns_the_end_and_nothing_of_the_spec(store: Store, tenant: str) -> None:
+    jobs = [done(spec_of(tenant, AT)), failed(running(spec_of(tenant, AT))), done(spec_of(tenant, AT)).erased(at=AT)]
+    await write(store, jobs)
+    ids = [new_id(), *(job.spec.id for job in jobs)]
+    missing, *found = await store.lists.outcomes(ids)
+    assert missing is None
+    for job, each in zip(jobs, found, strict=True):
+        bare = JobSpec(job.spec.id, "", "", "", b"", 0, 0, timeout_seconds=0.0, max_attempts=0)
+        assert each == replace(job, spec=bare, fence="", worker="", lease_seconds=0, fingerprint=None)
+    assert await store.lists.outcomes([]) == []

@@ -23,6 +23,9 @@ async def test_jobs_are_counted_and_nothing_else() -> None:
     for topic in (JOBS, NAMES.events, NAMES.dead("images", job.Lane.BULK), JOBS):
         await publisher.publish(topic, Message(b"1"), timeout_seconds=1)
     assert counted == [JOBS, JOBS]
+    for topic in (JOBS, NAMES.events):
+        await publisher.publish_all(topic, [Message(b"1")] * 3, timeout_seconds=1)
+    assert counted == [JOBS] * 5
 
 
 async def test_what_the_broker_did_not_take_is_not_counted() -> None:
