@@ -13,10 +13,10 @@ from shared.clock import Clock
 from shared.errors import CommitUnknown, Overloaded, Refused, Unavailable
 from shared.models.statistics import Shard, Step, together
 from shared.storage.contract import Stored, Version
-from shared.storage.statistics import MOST_SUMMED_UP, StatisticsRollUp, hour_id
+from shared.storage.statistics import MOST_SUMMED_UP, STATISTICS_SHARDS, StatisticsRollUp, hour_id
 
 MOST_PAGES: Final = 100
-"""Of one turn; the rest waits for the next."""
+"""Of one shard in one turn; the rest waits for the next."""
 
 _log = logging.getLogger("sluice.aggregator")
 
@@ -54,16 +54,22 @@ class RollUp:
         """Sum up what is old, and return how many minutes that were. Raises StoreUnavailable, Overloaded."""
         before = Step.HOUR.start(self._clock.now() - self._minutes_ms)
         summed_up = 0
+        for shard in range(STATISTICS_SHARDS):
+            summed_up += await self._shard(shard, before)
+        if summed_up:
+            _log.info("statistics were summed up", extra={"minutes": summed_up})
+        return summed_up
+
+    async def _shard(self, shard: int, before: int) -> int:
+        summed_up = 0
         for _ in range(MOST_PAGES):
-            minutes = await self._store.old(before, limit=MOST_SUMMED_UP)
+            minutes = await self._store.old(shard, before, limit=MOST_SUMMED_UP)
             for some in _hours(minutes):
                 if not await self._sum_up(some):
                     return summed_up  # a rival is at it
                 summed_up += len(some)
             if len(minutes) < MOST_SUMMED_UP:
                 break
-        if summed_up:
-            _log.info("statistics were summed up", extra={"minutes": summed_up})
         return summed_up
 
     async def _sum_up(self, minutes: Sequence[Stored[Shard]]) -> bool:

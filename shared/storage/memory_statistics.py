@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from shared.models.statistics import Shard, Step
-from shared.storage.contract import Conflict, Stored, Version, WriteResult
+from shared.storage.contract import Conflict, Stored, Version, WriteResult, shard_of
 from shared.storage.memory import MemoryDatabase
-from shared.storage.statistics import ShardPlace
+from shared.storage.statistics import STATISTICS_SHARDS, ShardPlace
 
 
 class MemoryStatistics:
@@ -28,13 +28,13 @@ class MemoryStatistics:
         await self._database.answer()
         self._stats.write(shard.id, shard, self._database.next_version())
 
-    async def old(self, before: int, *, limit: int) -> Sequence[Stored[Shard]]:
+    async def old(self, shard: int, before: int, *, limit: int) -> Sequence[Stored[Shard]]:
         await self._database.answer()
         read_at = self._database.now()
         found = [
-            Stored(shard, version, read_at)
-            for shard, version in self._stats.documents.values()
-            if shard.step is Step.MINUTE and shard.at < before
+            Stored(each, version, read_at)
+            for each, version in self._stats.documents.values()
+            if each.step is Step.MINUTE and each.at < before and shard_of(each.tenant, STATISTICS_SHARDS) == shard
         ]
         return sorted(found, key=lambda each: ShardPlace.of(each.value))[:limit]
 

@@ -17,6 +17,8 @@ from typing import Final, Protocol
 from shared.models.statistics import Shard
 from shared.storage.contract import Stored, Version, WriteResult
 
+STATISTICS_SHARDS: Final = 8
+"""They lead the index by which old minutes are found: see JOB_SHARDS. A tenant's are all in one."""
 MOST_SUMMED_UP: Final = 200
 """Minutes that one commit sums up: it has to fit a request."""
 
@@ -54,8 +56,11 @@ class StatisticsWrites(Protocol):
 
 
 class StatisticsRollUp(Protocol):
-    async def old(self, before: int, *, limit: int) -> Sequence[Stored[Shard]]:
-        """Minutes that began before `before`, of any tenant, earliest first. Raises StoreUnavailable."""
+    async def old(self, shard: int, before: int, *, limit: int) -> Sequence[Stored[Shard]]:
+        """Minutes that began before `before`, of the tenants of that shard (0…STATISTICS_SHARDS-1), earliest first.
+
+        Raises StoreUnavailable.
+        """
         ...
 
     async def read(self, id: str) -> Stored[Shard] | None:

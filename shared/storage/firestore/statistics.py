@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from shared.models.statistics import Shard, Step, decode_tallies
-from shared.storage.contract import Stored, Version, WriteResult
+from shared.storage.contract import Stored, Version, WriteResult, shard_of
 from shared.storage.firestore import fields as read
 from shared.storage.firestore import writes
 from shared.storage.firestore.database import FirestoreDatabase
@@ -23,14 +23,15 @@ from shared.storage.firestore.protobuf import (
 from shared.storage.firestore.structured import order, query_of, start_behind, where
 from shared.storage.firestore.values import set_time, set_timestamp
 from shared.storage.firestore.writes import ENCODING
-from shared.storage.statistics import ShardPlace
+from shared.storage.statistics import STATISTICS_SHARDS, ShardPlace
 
-STATISTICS_FIELDS: Final = ("tenant", "step", "at", "tallies", "expire_at", "replaces")
+STATISTICS_FIELDS: Final = ("tenant", "shard", "step", "at", "tallies", "expire_at", "replaces")
 
 
 def set_shard(fields: Message, shard: Shard, replaces: Version | None = None) -> None:
     """Fill in STATISTICS_FIELDS."""
     fields["tenant"].string_value = shard.tenant
+    fields["shard"].integer_value = shard_of(shard.tenant, STATISTICS_SHARDS)
     fields["step"].string_value = shard.step
     set_time(fields, "at", shard.at)
     fields["tallies"].bytes_value = shard.encode()
@@ -38,7 +39,7 @@ def set_shard(fields: Message, shard: Shard, replaces: Version | None = None) ->
     writes.set_replaces(fields, replaces)
 
 
-def shard_of(id: str, fields: Message) -> Shard:
+def counted_of(id: str, fields: Message) -> Shard:
     """The shard in a document's fields."""
     return Shard(
         id=id,
@@ -62,7 +63,7 @@ class FirestoreStatistics:
         if after is not None:
             start_behind(query, after.at, self._stats.name(after.id))
         found = await self._database.query(query)
-        return [shard_of(self._stats.id(each.document.name), each.document.fields) for each in found]
+        return [counted_of(self._stats.id(each.document.name), each.document.fields) for each in found]
 
     async def put(self, shard: Shard) -> None:
         name = self._stats.name(shard.id)
@@ -71,16 +72,16 @@ class FirestoreStatistics:
             set_shard(writes.put(request, name), shard)
         await self._database.write(name, request.SerializeToString())
 
-    async def old(self, before: int, *, limit: int) -> Sequence[Stored[Shard]]:
-        found = await self._database.query(old_query(before, limit))
+    async def old(self, shard: int, before: int, *, limit: int) -> Sequence[Stored[Shard]]:
+        found = await self._database.query(old_query(shard, before, limit))
         return [
-            Stored(shard_of(self._stats.id(each.document.name), each.document.fields), each.version, each.read_at)
+            Stored(counted_of(self._stats.id(each.document.name), each.document.fields), each.version, each.read_at)
             for each in found
         ]
 
     async def read(self, id: str) -> Stored[Shard] | None:
         found = await self._database.read(self._stats.name(id))
-        return None if found is None else Stored(shard_of(id, found.document.fields), found.version, found.read_at)
+        return None if found is None else Stored(counted_of(id, found.document.fields), found.version, found.read_at)
 
     async def sum_up(self, hour: Shard, held: Version | None, minutes: Sequence[Stored[Shard]]) -> WriteResult:
         request = CommitRequest()
@@ -101,9 +102,10 @@ def shards_query(tenant: str, start: int, end: int, limit: int) -> Message:
     return query
 
 
-def old_query(before: int, limit: int) -> Message:
-    """For the earliest minutes."""
+def old_query(shard: int, before: int, limit: int) -> Message:
+    """For the earliest minutes of one shard."""
     query = query_of("stats", limit)
+    where(query, "shard", EQUAL).integer_value = shard
     where(query, "step", EQUAL).string_value = Step.MINUTE
     set_timestamp(where(query, "at", BELOW).timestamp_value, before)
     order(query, ["at", "__name__"], ASCENDING)
