@@ -13,6 +13,8 @@ from aiohttp import web
 
 from services.gateway.aside import Aside
 from services.gateway.auth import Authenticator
+from services.gateway.batch_wiring import BatchParts, batch_endpoints, batch_states
+from services.gateway.batches.states import AllStates, BatchStates
 from services.gateway.cancel import Cancels, Telling
 from services.gateway.catalogue import CatalogueRoutes
 from services.gateway.dead_letters import DeadLetterRoutes, Letters
@@ -46,10 +48,12 @@ from services.gateway.queues import QueueRoutes
 from services.gateway.rates import Limiter
 from services.gateway.replay import Replays
 from services.gateway.routes import (
+    BatchEndpoints,
     Door,
     JobEndpoints,
     OpenEndpoints,
     OperatorEndpoints,
+    batches_table,
     mount,
     open_table,
     operators_table,
@@ -78,7 +82,7 @@ from shared.cache.redis.streams import RedisStreams
 from shared.clock import Clock, SystemClock
 from shared.ids import IdKeys, Ids
 from shared.lifecycle import Check, Runtime, Service, running
-from shared.messaging.contract import Publisher
+from shared.messaging.contract import BulkPublisher
 from shared.messaging.counting import CountingPublisher
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
 from shared.messaging.topics import Names
@@ -104,7 +108,7 @@ class _Adapters:
     """What the outside is reached through."""
 
     broker: PubSubChannel
-    publisher: Publisher
+    publisher: BulkPublisher
     """Counts for `meter`."""
     meter: LaneMeter
     database: FirestoreDatabase
@@ -125,6 +129,7 @@ class _Reading:
     finished: Finished
     store: FirestoreJobs
     statuses: Statuses
+    batches: BatchStates
     waiting: Waiting
     feeds: Feeds
     progress: Progress
@@ -169,10 +174,11 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         async with _accepting(settings, runtime, adapters, reading, handlers) as accepting, running(*following):
             endpoints = _job_endpoints(settings, adapters, reading, accepting, handlers, cleaner)
             operators = _operator_endpoints(settings, adapters, reading, handlers, authenticator, endpoints.replays)
+            batches = _batch_endpoints(settings, adapters, reading, accepting, handlers, limiter, endpoints)
             hooks = webhook_endpoints(settings, adapters.database, adapters.publisher, reading.keys, reading.clock)
             mount(
                 app,
-                [*table(endpoints), *operators_table(operators), *webhooks_table(hooks)],
+                [*table(endpoints), *batches_table(batches), *operators_table(operators), *webhooks_table(hooks)],
                 open_table(_open_endpoints(handlers, runtime)),
                 Door(authenticator, limiter),
             )
@@ -197,12 +203,29 @@ def _reading(settings: Settings, adapters: _Adapters) -> _Reading:
     statuses = Statuses(
         settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock
     )
-    waiting = Waiting(settings, cache=cache, statuses=statuses, finished=finished, clock=clock, chance=random.random)
+    batches = batch_states(
+        settings, adapters.database, ids=ids, finished=finished, cache=cache, retention=retention, clock=clock
+    )
+    states = AllStates(statuses, batches)
+    waiting = Waiting(settings, cache=cache, statuses=states, finished=finished, clock=clock, chance=random.random)
     feeds = Feeds(settings, streams=streams, clock=clock, chance=random.random)
     recent = RedisRecent(adapters.redis)
     progress = Progress(streams)
     return _Reading(
-        clock, keys, ids, retention, cache, streams, recent, finished, store, statuses, waiting, feeds, progress
+        clock,
+        keys,
+        ids,
+        retention,
+        cache,
+        streams,
+        recent,
+        finished,
+        store,
+        statuses,
+        batches,
+        waiting,
+        feeds,
+        progress,
     )
 
 
@@ -325,6 +348,33 @@ def _job_endpoints(
             chance=random.random,
         ),
     )
+
+
+def _batch_endpoints(
+    settings: Settings,
+    adapters: _Adapters,
+    reading: _Reading,
+    accepting: _Accepting,
+    handlers: Handlers,
+    limiter: Limiter,
+    jobs: JobEndpoints,
+) -> BatchEndpoints:
+    parts = BatchParts(
+        database=adapters.database,
+        publisher=adapters.publisher,
+        cache=reading.cache,
+        keys=reading.keys,
+        finished=reading.finished,
+        retention=reading.retention,
+        handlers=handlers,
+        limiter=limiter,
+        waiting=reading.waiting,
+        idempotency=accepting.idempotency,
+        aside=accepting.aside,
+        erase_job=jobs.deletes.erase,
+        clock=reading.clock,
+    )
+    return batch_endpoints(settings, reading.batches, parts)
 
 
 def _operator_endpoints(

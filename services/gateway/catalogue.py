@@ -51,6 +51,7 @@ def shown(entry: HandlerEntry) -> dict[str, Any]:
         "timeout_seconds": entry.timeout_seconds,
         "max_attempts": entry.max_attempts,
         "cache_for_seconds": entry.cache_for_seconds,
+        "reduces": entry.reduces,
         "run_seconds_p50": None,
         "run_seconds_p95": None,
         "input_schema": entry.input_schema,

@@ -114,14 +114,18 @@ class Deletes:
         await nothing_else(request)
         try:
             async with asyncio.timeout(DELETE_SECONDS):
-                job = await self._erase(issued, key.tenant)
-                if job.status is JobStatus.CANCELED:
-                    await self._remove_timer(job)
+                await self.erase(issued, key.tenant)
         except (Unavailable, Overloaded, TimeoutError):
             raise unavailable("It is not known whether the job was deleted. Ask again.") from None
-        self._finished.put(deleted(issued.text))
-        await self._cleaner.clean(Remains(issued.text, key.tenant, job.spec.cache_key))
         return web.Response(status=204, headers={"Cache-Control": "no-store"})
+
+    async def erase(self, issued: IssuedId, tenant: str) -> None:
+        """Take the job's data away. Raises Problem (409 where it is not over), Unavailable, Overloaded."""
+        job = await self._erase(issued, tenant)
+        if job.status is JobStatus.CANCELED:
+            await self._remove_timer(job)
+        self._finished.put(deleted(issued.text))
+        await self._cleaner.clean(Remains(issued.text, tenant, job.spec.cache_key))
 
     async def _remove_timer(self, job: Job) -> None:
         """A job that was canceled while it waited has a timer, with its input. It was also who would tell at last."""

@@ -66,6 +66,30 @@ INVALID_INPUT = ProblemType(
 OUT_OF_RANGE = ProblemType(
     "out-of-range", 422, "A value is beyond its limit", "`errors` says which field, and its limit."
 )
+UNKNOWN_REDUCER = ProblemType(
+    "unknown-reducer",
+    422,
+    "That handler does not reduce",
+    "A reducer makes one answer of a batch's outputs. `GET /v1/handlers` says which handlers do (`reduces`).",
+)
+BATCH_CLOSED = ProblemType(
+    "batch-closed",
+    409,
+    "The batch takes no more items",
+    "It was canceled, or its deadline has passed, while it was uploaded. Post it again, under a new key.",
+)
+BATCH_TERMINAL = ProblemType(
+    "batch-terminal",
+    409,
+    "The batch is over already",
+    "A batch that is over cannot be canceled. `batch` is its state, which will not change any more.",
+)
+BATCH_NOT_TERMINAL = ProblemType(
+    "batch-not-terminal",
+    409,
+    "The batch is not over yet",
+    "Wait for it, or cancel it. Its outputs can be had as far as they are there: `?partial=true`.",
+)
 ALREADY_TERMINAL = ProblemType(
     "already-terminal",
     409,
@@ -183,9 +207,9 @@ def unavailable(detail: str, *, retry_after: int = 1, **members: Any) -> Problem
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(retry_after)}, members=members)
 
 
-def gone() -> Problem:
+def gone(of: str = "job") -> Problem:
     """410, for what is past its retention or was deleted."""
-    return Problem(GONE, "The job's data is no longer kept.")
+    return Problem(GONE, f"The {of}'s data is no longer kept.")
 
 
 def not_found() -> Problem:

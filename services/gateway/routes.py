@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from services.gateway.auth import Authenticator
+from services.gateway.batches.cancel import BatchCancels
+from services.gateway.batches.delete import BatchDeletes
+from services.gateway.batches.items import BatchItems
+from services.gateway.batches.outputs import BatchOutputs
+from services.gateway.batches.posting import BatchPosting
+from services.gateway.batches.reading import BatchReading
 from services.gateway.cancel import Cancels
 from services.gateway.catalogue import CatalogueRoutes
 from services.gateway.dead_letters import DeadLetterRoutes
@@ -64,6 +70,30 @@ def table(job: JobEndpoints) -> Sequence[Route]:
         Route("POST", "/v1/jobs/{id}/replay", "jobs:write", job.replays.post),
         Route("GET", "/v1/jobs/{id}/explain", "jobs:read", job.explains.get),
         Route("GET", "/v1/jobs/{id}/events", "jobs:read", job.events.get),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEndpoints:
+    """Whose methods answer for batches."""
+
+    posting: BatchPosting
+    reading: BatchReading
+    items: BatchItems
+    outputs: BatchOutputs
+    cancels: BatchCancels
+    deletes: BatchDeletes
+
+
+def batches_table(batch: BatchEndpoints) -> Sequence[Route]:
+    return (
+        Route("POST", "/v1/batches", "jobs:write", batch.posting.post),
+        Route("GET", "/v1/batches", "jobs:read", batch.reading.page),
+        Route("GET", "/v1/batches/{id}", "jobs:read", batch.reading.get),
+        Route("DELETE", "/v1/batches/{id}", "jobs:write", batch.deletes.delete),
+        Route("GET", "/v1/batches/{id}/jobs", "jobs:read", batch.items.page),
+        Route("GET", "/v1/batches/{id}/outputs", "jobs:read", batch.outputs.get),
+        Route("POST", "/v1/batches/{id}/cancel", "jobs:write", batch.cancels.post),
     )
 
 

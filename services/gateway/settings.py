@@ -32,3 +32,22 @@ class Settings(ServiceSettings):
     finished_bytes: int = setting(64 * 1024 * 1024, unit="bytes", why="memory for finished jobs, which never change")
     catalogue_seconds: float = setting(5.0, unit="seconds", why="between looks at what handlers workers announce")
     expires_in_seconds: int = setting(86_400, unit="seconds", why="how long a job may wait and run, unless it says so")
+    max_batch_bytes: int = setting(
+        8 * 1024 * 1024, unit="bytes", why="JSON of a batch, which is read whole; lines (NDJSON) have no such bound"
+    )
+    max_line_bytes: int = setting(64 * 1024, unit="bytes", why="an input of a batch; larger ones belong in a bucket")
+    max_batch_items: int = setting(100_000, unit="items", why="of one batch; its document holds a few bits for each")
+    silence_seconds: float = setting(
+        30.0, unit="seconds", why="without a byte of an upload; one that hangs must not hold its place"
+    )
+    upload_seconds: float = setting(
+        3_600.0, unit="seconds", why="for a whole upload; one that drips must not hold its place for ever"
+    )
+    max_uploads: int = setting(32, unit="requests", why="batches being uploaded to one process: about 8 MB each")
+    max_uploads_per_key: int = setting(8, unit="requests", why="of them with one key, so that one client leaves room")
+    chunks_in_flight: int = setting(
+        8, unit="chunks", why="of 1,000 items, at the broker at once over all uploads; jobs must find room beside them"
+    )
+    erase_seconds: float = setting(
+        20.0, unit="seconds", why="of one request to delete a batch; what is left then is asked for again"
+    )

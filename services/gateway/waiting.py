@@ -12,12 +12,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from services.gateway.finished import Finished
 from services.gateway.problems import Problem, gone, unavailable
 from services.gateway.settings import Settings
-from services.gateway.status import Statuses
 from services.gateway.watches import Held, Hold, Outcome, Watch
 from shared.cache.contract import Snapshots
 from shared.clock import Clock
@@ -35,6 +34,14 @@ RECONNECT_SECONDS = 0.5
 _log = logging.getLogger("sluice.gateway")
 
 
+class States(Protocol):
+    """What knows the state of what is waited for."""
+
+    async def stored(self, issued: IssuedId) -> Snapshot:
+        """By the store. Raises Problem: 410 past retention, 503 when nobody can tell."""
+        ...
+
+
 class Waiting:
     """The waiters of one gateway process. `chance` is uniform in 0…1 and spreads their looks."""
 
@@ -43,7 +50,7 @@ class Waiting:
         settings: Settings,
         *,
         cache: Snapshots,
-        statuses: Statuses,
+        statuses: States,
         finished: Finished,
         clock: Clock,
         chance: Callable[[], float],

@@ -8,6 +8,7 @@ from typing import Any, Final
 from services.gateway.fields import BeyondError, Fields, MalformedError, text, time, whole
 from services.gateway.labels import read_labels
 from shared.models.webhook import (
+    BATCH_TYPES,
     DEFAULT_TYPES,
     EVENT_TYPES,
     JOB_ENDS,
@@ -106,11 +107,20 @@ def parse_recovery(body: Any, *, now: int) -> int:
 
 def read_job_webhook(value: Any) -> JobWebhook:
     """The `webhook` of a job. Raises MalformedError, BeyondError."""
+    return _one_off(value, JOB_ENDS, _JOB_TYPES)
+
+
+def read_batch_webhook(value: Any) -> JobWebhook:
+    """The `webhook` of a batch. Raises MalformedError, BeyondError."""
+    return _one_off(value, BATCH_TYPES, BATCH_TYPES)
+
+
+def _one_off(value: Any, default: frozenset[str], known: frozenset[str]) -> JobWebhook:
     if not isinstance(value, dict) or not value.keys() <= {"url", "events"} or "url" not in value:
         raise MalformedError("must be an object of url and events")
     url = text(most=MAX_URL)(value["url"])
     events = value.get("events")
-    return JobWebhook(url, frozenset(JOB_ENDS) if events is None else _types(_JOB_TYPES)(events))
+    return JobWebhook(url, default if events is None else _types(known)(events))
 
 
 def _types(known: frozenset[str]) -> Callable[[Any], frozenset[str]]:

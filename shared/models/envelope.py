@@ -93,7 +93,8 @@ def items(spec: BatchSpec) -> Callable[[str, int, bytes], bytes]:
     head, _, rest = example.partition(b'"id":"%b"' % _ID.encode())
     middle, mark, tail = rest.rpartition(b',"index":0,')
     tail = tail.removesuffix(b"0}")
-    assert mark and tail.endswith(b'"input":')
+    assert mark
+    assert tail.endswith(b'"input":')
 
     def encode(id: str, index: int, input: bytes) -> bytes:
         return b'%b"id":"%b"%b,"index":%d,%b%b}' % (head, id.encode(), middle, index, tail, input)

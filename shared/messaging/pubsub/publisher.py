@@ -1,4 +1,6 @@
-"""Publishing with group commit: the adapter behind `contract.BulkPublisher`, used by whoever accepts jobs or tells events.
+"""Publishing with group commit: the adapter behind `contract.BulkPublisher`.
+
+Used by whoever accepts jobs or tells events.
 
 A batch that failed for a passing reason is sent again while its callers have time and the retry budget lasts. A batch
 that was refused is halved until the message at fault stands alone. What a caller hears when its time is up depends on

@@ -22,6 +22,7 @@ SHOWN = {
     "timeout_seconds": 30.0,
     "max_attempts": 5,
     "cache_for_seconds": 60,
+    "reduces": False,
     "run_seconds_p50": None,
     "run_seconds_p95": None,
     "input_schema": {"type": "object"},

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from services.gateway.batches.requests import parse_batch
 from services.gateway.catalogue import shown as shown_handler
 from services.gateway.dead_replay import Outcome
 from services.gateway.fields import Fields
@@ -15,11 +16,13 @@ from services.gateway.openapi.parts import ANY, load, operations
 from services.gateway.pages.problem_pages import answerers, slugs
 from services.gateway.problems import TYPES
 from services.gateway.routes import (
+    BatchEndpoints,
     JobEndpoints,
     OpenEndpoints,
     OperatorEndpoints,
     Route,
     WebhookEndpoints,
+    batches_table,
     open_table,
     operators_table,
     table,
@@ -27,6 +30,8 @@ from services.gateway.routes import (
 )
 from services.gateway.submission import parse_submission
 from shared.clock import ManualClock
+from shared.models.batch import Batch, BatchEntry, BatchSpec, BatchStatus, ReduceSpec
+from shared.models.batch_public import render_batch, render_batch_entry
 from shared.models.delivery import Delivery, DeliveryState, ErrorClass, shown_delivery
 from shared.models.handler import HandlerEntry
 from shared.models.job import ErrorCode, Job, JobSpec, JobStatus, Lane
@@ -48,6 +53,7 @@ def types_of(endpoints: Any) -> Any:
 def keyed_routes() -> list[Route]:
     return [
         *table(types_of(JobEndpoints)),
+        *batches_table(types_of(BatchEndpoints)),
         *operators_table(types_of(OperatorEndpoints)),
         *webhooks_table(types_of(WebhookEndpoints)),
     ]
@@ -128,6 +134,7 @@ def test_the_problem_types_that_are_listed_are_those_that_exist() -> None:
     [
         ("Scope", SCOPES),
         ("JobStatus", JobStatus),
+        ("BatchStatus", BatchStatus),
         ("ErrorCode", ErrorCode),
         ("ReplayOutcome", Outcome),
         ("WebhookEvent", EVENT_TYPES),
@@ -164,9 +171,16 @@ def test_what_is_shown_has_the_members_that_are_described() -> None:
     job = Job.queued(JobSpec("job_1", "acme", "h", "q", b"", 0, 1, 1.0, 1))
     assert set(orjson.loads(render(job))) | {"input"} == members("Job")
     assert set(orjson.loads(render_entry(job))) == members("JobEntry")
+    batch = Batch(BatchSpec("bat_1", "acme", "h", "q", 0, 1, 1.0, 1, reduce=ReduceSpec("sum", "q", b"{}", 1.0, 1)))
+    shown = orjson.loads(render_batch(batch))
+    assert set(shown) == members("Batch")
+    assert set(shown["counts"]) == members("BatchCounts")
+    described_reduce = DOCUMENT["components"]["schemas"]["Batch"]["properties"]["reduce"]
+    assert set(shown["reduce"]) == set(described_reduce["properties"])
+    assert set(orjson.loads(render_batch_entry(BatchEntry(batch, batch.counts)))) == members("BatchEntry")
 
 
-def test_the_fields_of_a_job_request_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fields_of_requests_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[str] = set()
     for how in ("required", "optional"):
         original = getattr(Fields, how)
@@ -178,6 +192,9 @@ def test_the_fields_of_a_job_request_are_those_that_are_read(monkeypatch: pytest
         monkeypatch.setattr(Fields, how, noted)
     parse_submission({"handler": "h", "input": 1}, now=ManualClock().now())
     assert read == members("JobRequest")
+    read.clear()
+    parse_batch({"handler": "h", "inputs": [1]})
+    assert read == members("BatchRequest")
 
 
 def entry(name: str = "text.stats", schema: Any = None, **changes: Any) -> HandlerEntry:
