@@ -17,6 +17,7 @@ from services.aggregator.fan_in import OUTCOMES
 from services.aggregator.measures import Measures
 from services.aggregator.windows import Window, Windows
 from shared.clock import Clock
+from shared.models.batch_public import SEALED
 from shared.models.event import RETRIED, Event
 from shared.models.job import JobStatus
 from shared.models.statistics import EVERYONE, FAILED, MAX_HANDLERS, OTHERS, Shard, Step, Tally, bucket, together
@@ -141,11 +142,13 @@ class Statistics:
 
 
 def facts_of(event: Event) -> list[tuple[str, Facts]]:
-    """The handler that an event of a job counts for, and what it adds. Nothing where the handler is not known."""
+    """The handler that an event of a job or batch counts for, and what it adds; nothing where that is not known."""
     data = event.data
     handler = data.get("handler")
     if not handler:
         return []
+    if event.type == SEALED:
+        return [(handler, Facts("submitted", data["total"]))]
     if event.type == RETRIED:
         return [(handler, Facts("retries"))]
     status = OUTCOMES.get(event.type)

@@ -83,9 +83,8 @@ class Bench:
         self.statistics = MemoryStatistics(self.database)
         self.calls = MemoryCancellations(self.cache)
         self.ids = Ids(IdKeys.parse(ID_KEYS))
-        self.settings = Settings(
-            **({"id_keys": Secret(ID_KEYS), "instance": "one", "events": 1_000, "pulls": 4} | self.changes)
-        )
+        fields: dict[str, Any] = {"id_keys": Secret(ID_KEYS), "instance": "one", "events": 1_000, "pulls": 4}
+        self.settings = Settings(**(fields | self.changes))
         self.instances: list[Instance] = []
 
     async def start(self) -> Instance:
