@@ -13,7 +13,7 @@ from aiohttp import web
 
 from services.gateway.aside import Aside
 from services.gateway.auth import Authenticator
-from services.gateway.batch_wiring import BatchParts, batch_endpoints, batch_states
+from services.gateway.batch_wiring import BatchParts, BatchStores, batch_endpoints
 from services.gateway.batches.states import AllStates, BatchStates
 from services.gateway.cancel import Cancels, Telling
 from services.gateway.catalogue import CatalogueRoutes
@@ -99,7 +99,7 @@ from shared.storage.firestore import (
     FirestoreQueueControls,
     FirestoreTimers,
 )
-from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD, LOOP_LATENESS
+from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD, LOOP_LATENESS, LOOP_STALLS
 
 CLOSE_SECONDS = 1.0
 
@@ -155,7 +155,8 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         authenticator = Authenticator(FirestoreKeys(adapters.database), clock)
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
         runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.count)
-        lateness, patience = Lateness(clock), Patience(settings.head_seconds, clock)
+        lateness = Lateness(clock, runtime.metrics.counter(LOOP_STALLS).inc)
+        patience = Patience(settings.head_seconds, clock)
         runtime.metrics.gauge(LOOP_LATENESS).set_function(lambda: lateness.milliseconds / 1_000)
         limiter = Limiter(settings, RedisRates(adapters.redis), clock)
         edge = Edge(runtime, RequestIds(), lateness)
@@ -205,8 +206,9 @@ def _reading(settings: Settings, adapters: _Adapters) -> _Reading:
     statuses = Statuses(
         settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock
     )
-    batches = batch_states(
-        settings, adapters.database, ids=ids, finished=finished, cache=cache, retention=retention, clock=clock
+    stores = BatchStores.firestore(adapters.database, retention)
+    batches = BatchStates(
+        settings, ids=ids, finished=finished, cache=cache, store=stores.batches, retention=retention, clock=clock
     )
     states = AllStates(statuses, batches)
     waiting = Waiting(settings, cache=cache, statuses=states, finished=finished, clock=clock, chance=random.random)
@@ -385,13 +387,15 @@ def _batch_endpoints(
     jobs: JobEndpoints,
 ) -> BatchEndpoints:
     parts = BatchParts(
-        database=adapters.database,
+        stores=BatchStores.firestore(adapters.database, reading.retention),
         publisher=adapters.publisher,
         cache=reading.cache,
         keys=reading.keys,
+        states=reading.batches,
         finished=reading.finished,
         retention=reading.retention,
         handlers=handlers,
+        hooks=job_hooks(settings, adapters.database, reading.clock),
         limiter=limiter,
         waiting=reading.waiting,
         idempotency=accepting.idempotency,
@@ -399,7 +403,7 @@ def _batch_endpoints(
         erase_job=jobs.deletes.erase,
         clock=reading.clock,
     )
-    return batch_endpoints(settings, reading.batches, parts)
+    return batch_endpoints(settings, parts)
 
 
 def _operator_endpoints(

@@ -1,6 +1,7 @@
 """The part of the composition root that builds the routes of batches on the adapters of `app`."""
 
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 from services.gateway.aside import Aside
 from services.gateway.batches.cancel import BatchCancels
@@ -16,31 +17,54 @@ from services.gateway.batches.upload import Uploads
 from services.gateway.finished import Finished
 from services.gateway.handlers import Handlers
 from services.gateway.idempotency import Idempotency
+from services.gateway.job_hooks import JobHooks
 from services.gateway.paging import Cursors
 from services.gateway.rates import Limiter
 from services.gateway.routes import BatchEndpoints
 from services.gateway.settings import Settings
 from services.gateway.waiting import Waiting
-from services.gateway.webhook_wiring import job_hooks
-from shared.cache.redis.snapshots import RedisSnapshots
+from shared.cache.contract import Eraser, Snapshots, Teller
 from shared.clock import Clock
 from shared.ids import IdKeys, Ids
 from shared.messaging.contract import BulkPublisher
 from shared.models.job import Retention
+from shared.storage.batch_contract import Batches, Chunks
+from shared.storage.contract import JobLists, JobOutcomes
 from shared.storage.firestore import FirestoreBatches, FirestoreChunks, FirestoreDatabase, FirestoreJobLists
+
+
+class Cache(Teller, Snapshots, Eraser, Protocol):
+    """What of the cache concerns the states of batches."""
+
+
+class Items(JobLists, JobOutcomes, Protocol):
+    """What reads the jobs of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStores:
+    batches: Batches
+    chunks: Chunks
+    items: Items
+
+    @classmethod
+    def firestore(cls, database: FirestoreDatabase, retention: Retention) -> Self:
+        return cls(FirestoreBatches(database, retention), FirestoreChunks(database), FirestoreJobLists(database))
 
 
 @dataclass(frozen=True, slots=True)
 class BatchParts:
-    """What batches are built on, of what `app` has made."""
+    """What the routes of batches are built on."""
 
-    database: FirestoreDatabase
+    stores: BatchStores
     publisher: BulkPublisher
-    cache: RedisSnapshots
+    cache: Cache
     keys: IdKeys
+    states: BatchStates
     finished: Finished
     retention: Retention
     handlers: Handlers
+    hooks: JobHooks
     limiter: Limiter
     waiting: Waiting
     idempotency: Idempotency
@@ -49,39 +73,29 @@ class BatchParts:
     clock: Clock
 
 
-def batch_states(
-    settings: Settings,
-    database: FirestoreDatabase,
-    *,
-    ids: Ids,
-    finished: Finished,
-    cache: RedisSnapshots,
-    retention: Retention,
-    clock: Clock,
-) -> BatchStates:
-    store = FirestoreBatches(database, retention)
-    return BatchStates(settings, ids=ids, finished=finished, cache=cache, store=store, retention=retention, clock=clock)
-
-
-def batch_endpoints(settings: Settings, states: BatchStates, parts: BatchParts) -> BatchEndpoints:
-    store, chunks = FirestoreBatches(parts.database, parts.retention), FirestoreChunks(parts.database)
-    ids, jobs, cursors = Ids(parts.keys), FirestoreJobLists(parts.database), Cursors(parts.keys)
+def batch_endpoints(settings: Settings, parts: BatchParts) -> BatchEndpoints:
+    stores, states, ids, cursors = parts.stores, parts.states, Ids(parts.keys), Cursors(parts.keys)
     retention, clock = parts.retention, parts.clock
     telling = BatchTelling(settings, teller=parts.cache, publisher=parts.publisher)
     return BatchEndpoints(
-        posting=_posting(settings, states, parts, store, chunks, telling),
+        posting=_posting(settings, parts, telling),
         reading=BatchReading(
-            states=states, waiting=parts.waiting, lists=store, cursors=cursors, retention=retention, clock=clock
+            states=states,
+            waiting=parts.waiting,
+            lists=stores.batches,
+            cursors=cursors,
+            retention=retention,
+            clock=clock,
         ),
-        items=BatchItems(states=states, jobs=jobs, ids=ids, cursors=cursors, retention=retention, clock=clock),
-        outputs=BatchOutputs(states=states, jobs=jobs, ids=ids, retention=retention, clock=clock),
-        cancels=BatchCancels(states=states, store=store, telling=telling, clock=clock),
+        items=BatchItems(states=states, jobs=stores.items, ids=ids, cursors=cursors, retention=retention, clock=clock),
+        outputs=BatchOutputs(states=states, jobs=stores.items, ids=ids, retention=retention, clock=clock),
+        cancels=BatchCancels(states=states, store=stores.batches, telling=telling, clock=clock),
         deletes=BatchDeletes(
             settings,
             states=states,
-            store=store,
-            chunks=chunks,
-            jobs=jobs,
+            store=stores.batches,
+            chunks=stores.chunks,
+            jobs=stores.items,
             ids=ids,
             erase_job=parts.erase_job,
             eraser=parts.cache,
@@ -91,31 +105,19 @@ def batch_endpoints(settings: Settings, states: BatchStates, parts: BatchParts) 
     )
 
 
-def _posting(
-    settings: Settings,
-    states: BatchStates,
-    parts: BatchParts,
-    store: FirestoreBatches,
-    chunks: FirestoreChunks,
-    telling: BatchTelling,
-) -> BatchPosting:
-    ids, clock = Ids(parts.keys), parts.clock
+def _posting(settings: Settings, parts: BatchParts, telling: BatchTelling) -> BatchPosting:
+    stores, ids, clock = parts.stores, Ids(parts.keys), parts.clock
     opening = Opening(
-        settings,
-        ids=ids,
-        handlers=parts.handlers,
-        hooks=job_hooks(settings, parts.database, clock),
-        batches=store,
-        clock=clock,
+        settings, ids=ids, handlers=parts.handlers, hooks=parts.hooks, batches=stores.batches, clock=clock
     )
     uploads = Uploads(
         settings,
         ids=ids,
         publisher=parts.publisher,
-        batches=store,
-        chunks=chunks,
+        batches=stores.batches,
+        chunks=stores.chunks,
         limiter=parts.limiter,
         clock=clock,
     )
-    desk = BatchDesk(settings, opening, uploads, states, store, telling, parts.aside, clock)
+    desk = BatchDesk(settings, opening, uploads, parts.states, stores.batches, telling, parts.aside, clock)
     return BatchPosting(desk, idempotency=parts.idempotency, waiting=parts.waiting)

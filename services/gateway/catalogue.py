@@ -48,14 +48,14 @@ def shown(entry: HandlerEntry, run_time: RunTime | None) -> dict[str, Any]:
     return {
         "name": entry.name,
         "description": entry.description,
-        "queue": entry.queue,
+        "queue": entry.queue or None,
         "version": entry.version,
         "timeout_seconds": entry.timeout_seconds,
         "max_attempts": entry.max_attempts,
         "cache_for_seconds": entry.cache_for_seconds,
-        "reduces": entry.reduces,
         "run_seconds_p50": run_time and run_time.p50,
         "run_seconds_p95": run_time and run_time.p95,
         "input_schema": entry.input_schema,
         "output_schema": entry.output_schema,
+        "reduces": entry.reduces,
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from services.gateway.problems import INVALID_INPUT, UNKNOWN_HANDLER, Fault, Problem, unavailable
+from services.gateway.problems import INVALID_INPUT, REDUCER, UNKNOWN_HANDLER, Fault, Problem, unavailable
 from shared.clock import Clock
 from shared.errors import Overloaded, Unavailable
 from shared.models.handler import HandlerEntry
@@ -29,6 +29,11 @@ _log = logging.getLogger("sluice.gateway")
 class Handler:
     entry: HandlerEntry
     validator: jsonschema_rs.Draft202012Validator
+
+    def refuse_reducer(self) -> None:
+        """Raises Problem if no job may be posted to it."""
+        if self.entry.reduces:
+            raise Problem(REDUCER, f"{self.entry.name} takes the outputs of a batch; it is asked for in `reduce`.")
 
     def check(self, value: Any) -> None:
         """Raises Problem, with the place and the reason of each fault, if `value` does not fit the schema."""

@@ -57,6 +57,12 @@ TOO_LARGE = ProblemType(
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type", 415, "That kind of body is not taken", "Send `application/json`, uncompressed."
 )
+REDUCER = ProblemType(
+    "reducer",
+    422,
+    "The handler reduces batches",
+    "It makes one answer of the outputs of a batch: name it in `reduce` of `POST /v1/batches`. No job is posted to it.",
+)
 INVALID_INPUT = ProblemType(
     "invalid-input",
     422,

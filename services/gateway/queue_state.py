@@ -24,9 +24,9 @@ class QueueStates:
     clock: Clock
 
     async def of_handler(self, handler: str, lane: Lane) -> QueueState | None:
-        """Of the queue that a handler is on; None for one that is not announced."""
+        """Of the queue that a handler is on; None for one that is not announced, or on no queue of its own."""
         for entry in self.handlers.known:
-            if entry.name == handler:
+            if entry.name == handler and entry.queue:
                 return await self.of(entry.queue, lane)
         return None
 

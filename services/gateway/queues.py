@@ -19,6 +19,7 @@ from shared.cache.lanes import LaneBoard, LaneFigures
 from shared.clock import Clock, rfc3339
 from shared.errors import CacheUnavailable, Overloaded
 from shared.messaging.topics import Names
+from shared.models.handler import queues_of
 from shared.models.job import Lane
 from shared.models.key import ApiKey
 from shared.models.queue import QueueControl
@@ -68,7 +69,7 @@ class QueueRoutes:
     async def _queues(self) -> Sequence[QueueControl]:
         """Every queue that a handler is on or that was ever paused."""
         said = {control.name: control for control in await self.controls.all()}
-        names = {entry.queue for entry in await self.handlers.entries()} | set(said)
+        names = queues_of(await self.handlers.entries()) | set(said)
         return [said.get(name) or QueueControl(name) for name in sorted(names)]
 
     async def _one(self, control: QueueControl) -> web.Response:

@@ -65,6 +65,7 @@ class Submitter:
         under: the id that was issued when it was asked for first.
         """
         handler = await self._handlers.find(submission.handler)
+        handler.refuse_reducer()
         handler.check(submission.input)
         await self._hooks.admit(submission.webhook, tenant)
         return self._spec(submission, handler, tenant, traceparent, under)

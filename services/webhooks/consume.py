@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from services.webhooks.deliver import Deliverer
 from services.webhooks.directory import Directory
-from services.webhooks.messages import Message, job_message, message_of, starts
+from services.webhooks.messages import Message, batch_message, job_message, message_of, starts
 from services.webhooks.recover import Recovery
 from services.webhooks.shards import Shards
 from shared.clock import Clock
@@ -25,7 +25,7 @@ from shared.messaging.contract import Acknowledge, Redeliver, Verdict
 from shared.models.delivery import WINDOW_MS, Delivery, one_off_lane
 from shared.models.event import Event, MalformedEvent
 from shared.models.job import Job
-from shared.models.webhook import EVENT_TYPES, JOB_STARTED, RECOVER, TEST, Endpoint, JobWebhook
+from shared.models.webhook import BATCH_TYPES, EVENT_TYPES, JOB_STARTED, RECOVER, TEST, Endpoint, JobWebhook
 from shared.storage.contract import JobReader, Stored, Version
 from shared.storage.webhook_contract import DeliveryWrites
 
@@ -81,7 +81,9 @@ class Consuming:
         elif event.type.startswith("job."):
             await self._take_job(event, endpoints, JobWebhook.of(event.webhook))
         else:
-            await self._spread(event.tenant, message_of(event), endpoints, JobWebhook.of(event.webhook))
+            batch = event.type in BATCH_TYPES
+            message = batch_message(event, self.public_url) if batch else message_of(event)
+            await self._spread(event.tenant, message, endpoints, JobWebhook.of(event.webhook))
 
     async def _take_job(self, event: Event, endpoints: Sequence[Endpoint], hook: JobWebhook | None) -> None:
         labels = event.data.get("labels") or {}

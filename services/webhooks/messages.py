@@ -45,8 +45,19 @@ def job_message(event: Event, job: Job | None, public_url: str) -> Message:
     return Message(message_id(event.id), event.type, data["id"], bare, event.data.get("labels") or {})
 
 
+def batch_message(event: Event, public_url: str) -> Message:
+    """Of a batch that is over. The event says all of it, but for a reduction's output that is too large for events."""
+    data = {**event.data, "urls": {name: public_url + path for name, path in event.data["urls"].items()}}
+    body = _rendered(event, data)
+    reduce = data.get("reduce")
+    if len(body) > MAX_BYTES and reduce is not None:
+        short = {"output": None, "output_omitted": True, "error": _short(reduce["error"])}
+        body = _rendered(event, {**data, "reduce": {**reduce, **short}})
+    return Message(message_id(event.id), event.type, data["id"], body, data.get("labels") or {})
+
+
 def message_of(event: Event) -> Message:
-    """Of anything but a job: the event's data are what is sent."""
+    """Of anything but a job or a batch: the event's data are what is sent."""
     labels = event.data.get("labels") or {}
     return Message(message_id(event.id), event.type, event.data["id"], _rendered(event, event.data), labels)
 
@@ -96,7 +107,10 @@ def _of_event(event: Event) -> dict[str, Any]:
 
 
 def _short(error: dict[str, Any] | None) -> dict[str, Any] | None:
-    return error and {**error, "message": error["message"][:MAX_ERROR_TEXT], "attempts": []}
+    if error is None:
+        return None
+    short = {**error, "message": error["message"][:MAX_ERROR_TEXT]}
+    return {**short, "attempts": []} if "attempts" in error else short
 
 
 def _rendered(event: Event, data: Mapping[str, Any]) -> bytes:

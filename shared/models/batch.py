@@ -24,8 +24,6 @@ CHUNK_ITEMS: Final = 1_000
 CHUNK_BYTES: Final = 2_000_000
 """A chunk ends with the item that makes it so large, or so many; the last of a batch ends with the batch. Part of what
 a stored hash means: never to be changed."""
-REDUCERS: Final = frozenset({"sum", "mean", "min", "max", "count", "histogram", "quantiles", "collect"})
-"""Reducers that every worker has. One runs in the queue of its batch's items."""
 MAX_ITEMS: Final = 100_000
 REDUCE_LIFETIME_MS: Final = 4 * 3_600_000
 """A reduction can only begin when the items are over, so it may live on for so long behind their deadline."""

@@ -132,7 +132,9 @@ async def test_what_belongs_to_another_tenant_is_404_like_what_does_not_exist(
     made = await foreign.request("POST", "/v1/keys", json={"scopes": ["jobs:read"]})
     hook = (await foreign.request("POST", "/v1/webhooks", json={"url": "http://localhost:1/"})).json["id"]
     tested = await foreign.request("POST", f"/v1/webhooks/{hook}/test")
+    batch = await foreign.request("POST", "/v1/batches", json={"handler": "debug.echo", "inputs": [1]})
     ids = {
+        "/v1/batches/": batch.json["id"],
         "/v1/jobs/": (await foreign.result("debug.echo", 1))["id"],
         "/v1/keys/": made.json["id"],
         "/v1/webhooks/": hook,
@@ -169,7 +171,9 @@ async def things(api: ApiClient) -> AsyncIterator[Mapping[str, Iterator[str]]]:
     delayed = [(await api.submit("debug.echo", n, delay_seconds=3_600)).json["id"] for n in range(4)]
     made = [await api.request("POST", "/v1/keys", json={"scopes": ["jobs:read"]}) for _ in range(4)]
     keys = [answer.json["id"] for answer in made]
+    batch = (await api.request("POST", "/v1/batches", json={"handler": "debug.echo", "inputs": [1, 2]})).json["id"]
     yield {
+        "/v1/batches/": itertools.cycle([batch]),
         "DELETE /v1/jobs/": itertools.cycle([finished[0], delayed[0]]),
         "DELETE /v1/keys/": itertools.cycle(keys[:2]),
         "/events": itertools.cycle(finished[1:]),  # the others' have no end

@@ -30,7 +30,7 @@ from tests.load.placement import Cores
 from tests.load.proc import busy_seconds, cpu_seconds
 from tests.load.report import keep, table
 from tests.load.results import Row
-from tests.load.rows import latency, limits, p1, p2, p3, p4, p9, webhooks
+from tests.load.rows import latency, limits, p1, p2, p3, p4, p7, p9, webhooks
 
 Measure = Callable[[Bench], Awaitable[list[Row]]]
 
@@ -42,6 +42,7 @@ ROWS: Final[dict[str, Measure]] = {
     "p4": p4.measure,
     "p5": latency.measure,
     "p6": latency.measure,
+    "p7": p7.measure,
     "p9": p9.measure,
     "w1": webhooks.measure,
 }

@@ -26,13 +26,11 @@ from shared.clock import MILLISECONDS, Clock
 from shared.errors import CommitUnknown, Overloaded, StoreUnavailable, Unavailable
 from shared.ids import Ids, IssuedId
 from shared.messaging.topics import Names
-from shared.models.batch import REDUCE_LIFETIME_MS, REDUCERS, Batch, BatchSpec, ReduceSpec
+from shared.models.batch import REDUCE_LIFETIME_MS, Batch, BatchSpec, ReduceSpec
 from shared.models.batch_public import deadline_at, deadline_event
 from shared.storage.batch_contract import BatchOpening
 from shared.storage.contract import Timer, Version
 
-REDUCE_TIMEOUT_SECONDS: Final = 600.0
-REDUCE_ATTEMPTS: Final = 3
 MAX_ROUNDS: Final = 4
 
 
@@ -64,6 +62,7 @@ class Opening:
         under: the id that was issued when it was asked for first.
         """
         handler = await self._handlers.find(request.handler)
+        handler.refuse_reducer()
         reduce = await self._reduce(request.reduce, handler)
         await self._hooks.admit(request.webhook, tenant)
         return Asked(self._spec(request, handler, reduce, tenant, traceparent, under), handler)
@@ -96,28 +95,17 @@ class Opening:
     async def _reduce(self, asked: ReduceRequest | None, handler: Handler) -> ReduceSpec | None:
         if asked is None:
             return None
-        reducer = await self._reducer(asked)
-        options = orjson.dumps(asked.options)
-        if reducer is None:
-            queue = handler.entry.queue
-            return ReduceSpec(asked.handler, queue, options, REDUCE_TIMEOUT_SECONDS, REDUCE_ATTEMPTS)
+        reducer = await self._handlers.find(asked.handler)
+        entry = reducer.entry
+        if not entry.reduces:
+            raise Problem(UNKNOWN_REDUCER, f"{entry.name} is a handler, but does not reduce.")
         try:
             reducer.check(asked.options)
         except Problem as problem:
             faults = [Fault(f"/reduce{each.pointer}", each.detail) for each in problem.errors]
-            raise Problem(INVALID_INPUT, f"The options do not fit {asked.handler}.", errors=faults) from None
-        entry = reducer.entry
-        queue = handler.entry.queue if entry.name in REDUCERS else entry.queue
-        return ReduceSpec(entry.name, queue, options, entry.timeout_seconds, entry.max_attempts)
-
-    async def _reducer(self, asked: ReduceRequest) -> Handler | None:
-        """The handler that reduces; None for a reducer that every worker has, if none has announced it."""
-        if asked.handler in REDUCERS and not self._handlers.announced(asked.handler):
-            return None
-        reducer = await self._handlers.find(asked.handler)
-        if not reducer.entry.reduces:
-            raise Problem(UNKNOWN_REDUCER, f"{asked.handler} is a handler, but does not reduce.")
-        return reducer
+            raise Problem(INVALID_INPUT, f"The options do not fit {entry.name}.", errors=faults) from None
+        queue = entry.queue or handler.entry.queue  # one that every worker has is on no queue of its own
+        return ReduceSpec(entry.name, queue, orjson.dumps(asked.options), entry.timeout_seconds, entry.max_attempts)
 
     def _spec(
         self,

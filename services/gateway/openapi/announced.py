@@ -37,9 +37,12 @@ def described(document: Tree, entries: Sequence[HandlerEntry], fits: Fits) -> Tr
     for entry in entries:
         for side, schema in (("input", entry.input_schema), ("output", entry.output_schema)):
             schemas[_name(entry, side)] = _moved(schema, _name(entry, side))
-    schemas["JobRequest"]["oneOf"] = [_choice(entry) for entry in entries]
+    alone = [entry for entry in entries if not entry.reduces]
+    if not alone:
+        return found
+    schemas["JobRequest"]["oneOf"] = [_choice(entry) for entry in alone]
     found["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"] = {
-        entry.name: example for entry in entries if (example := _example(entry, fits)) is not None
+        entry.name: example for entry in alone if (example := _example(entry, fits)) is not None
     }
     return found
 

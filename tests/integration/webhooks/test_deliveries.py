@@ -10,9 +10,11 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
+from shared.models.batch import Batch, BatchSpec, Items
+from shared.models.batch_public import deadline_event, end_event, sealed_event
 from shared.models.delivery import DeliveryState, ErrorClass
 from shared.models.job import ErrorCode, Job, JobError, JobSpec
-from shared.models.webhook import DisabledBy, SealedSecret, draw_secret, endpoint_place, message_id
+from shared.models.webhook import DisabledBy, JobWebhook, SealedSecret, draw_secret, endpoint_place, message_id
 from shared.storage.contract import Version
 from shared.storage.firestore import FirestoreJobs
 from tests.integration.webhooks.bench import Bench
@@ -297,3 +299,27 @@ async def test_no_more_than_ten_in_flight_and_no_more_than_its_rate(bench: Bench
     arrivals = receiver.arrivals
     assert len(arrivals) == 80
     assert arrivals[-1].at - arrivals[10].at >= (80 - 50 - 1) / 25 - 1.0
+
+
+async def test_a_batch_that_is_over_is_told_to_endpoints_and_to_its_own_webhook(
+    bench: Bench, receiver: Receiver
+) -> None:
+    tenant, now = bench.new_tenant(), bench.adapters.clock.now()
+    await bench.tenant_secret(tenant)
+    await bench.register(tenant, "/all", events={"batch.completed", "batch.expired"})
+    await bench.register(tenant, "/jobs", events={"job.succeeded"})
+    id = bench.ids.issue("bat", tenant, created_at=now, lifetime_ms=86_400_000).text
+    hook = JobWebhook(receiver.url("/own"), frozenset({"batch.completed"}))
+    spec = BatchSpec(id, tenant, "text.stats", "q", now, now + 1_000, 1.0, 1, webhook=hook)
+    sealed = Batch(spec).sealed(1, at=now)
+    over = sealed.merged(Items(succeeded=1)).concluded(at=now)
+    await bench.publish(
+        sealed_event(sealed, source="gateway"),
+        deadline_event(spec, source="gateway"),
+        *[end_event(over, source="aggregator")] * 3,
+    )
+    await bench.until_states(tenant, *[DeliveryState.DELIVERED] * 2)
+    assert sorted(each.path for each in receiver.arrivals) == ["/all", "/own"]
+    for each in receiver.arrivals:
+        assert (each.json["type"], each.json["data"]["id"]) == ("batch.completed", id)
+        assert each.json["data"]["urls"]["self"].endswith(f"/v1/batches/{id}")

@@ -17,7 +17,7 @@ import orjson
 
 from deploy.local.steps import together
 from tests.load.bench import NO_OP, SLEEP, gateway, meter, tokens
-from tests.load.client import until_held
+from tests.load.client import stalls, until_held
 from tests.load.firestore import finished_at, lags
 from tests.load.generating import Generator, generator
 from tests.load.generator.http1 import post
@@ -39,6 +39,7 @@ _WARM_SECONDS: Final = 2.0
 _SLOWEST_JOBS_PER_S: Final = 250
 _AT_ONCE: Final = 200  # jobs that the worker runs side by side
 _DONE_SECONDS: Final = 15.0
+_REPORTING_SECONDS: Final = 30.0  # for a client that has given up to say so
 _NAPS: Final = 32  # of different lengths; as many as divide the keys
 
 
@@ -52,6 +53,7 @@ def _quantities(waiters: int) -> tuple[Quantity, ...]:
         Quantity("p99_ms", "the same, p99", "ms"),
         Quantity("most_ms", "the same, the last", "ms"),
         Quantity("finished_per_s", "jobs finished meanwhile", "/s"),
+        Quantity("stalls", "times that a gateway's loop ran 100 ms late", "", at_most(0)),
         Quantity("asked_again", "waits that ran out and were asked again", ""),
     )
 
@@ -82,13 +84,15 @@ class _Scene:
         outputs = await self._submit()
         before = resident_bytes(gateways)
         async with AsyncExitStack() as stack:
+            stalled = await stalls(self.system)
             clients = await self._gather(stack, outputs)
             await until_held(self.system, len(outputs))
             self.row.add({"kib_each": (resident_bytes(gateways) - before) / len(outputs) / 1_024})
             await self._watch()
             await together(worker.start() for worker in self.system.services["worker"])
             within = _longest(len(outputs))
-            tallies = await asyncio.gather(*(client.result(within) for client in clients))
+            tallies = await asyncio.gather(*(client.result(within + _REPORTING_SECONDS) for client in clients))
+            self.row.add({"stalls": await stalls(self.system) - stalled})
         await self._judge(tallies)
 
     async def _warm_up(self) -> None:

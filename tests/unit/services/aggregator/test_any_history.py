@@ -92,8 +92,12 @@ class AnyHistory(RuleBasedStateMachine):
     def kill_behind_the_next_write(self) -> None:
         doomed = list(self.bench.instances)
 
+        def kill() -> None:
+            for each in doomed:
+                each.task.cancel()
+
         async def act() -> None:
-            self.bench.batches.on_write = lambda: [each.task.cancel() for each in doomed] and None
+            self.bench.batches.on_write = kill
             await self.bench.clock.advance(3)
             self.bench.batches.on_write = lambda: None
             self.bench.instances = [each for each in doomed if not each.task.done()]

@@ -1,5 +1,6 @@
 """Handlers as any key sees them: what workers announced, page by page."""
 
+from dataclasses import replace
 from typing import Any
 
 from services.gateway.catalogue import CatalogueRoutes
@@ -24,11 +25,11 @@ SHOWN = {
     "timeout_seconds": 30.0,
     "max_attempts": 5,
     "cache_for_seconds": 60,
-    "reduces": False,
     "run_seconds_p50": None,
     "run_seconds_p95": None,
     "input_schema": {"type": "object"},
     "output_schema": {"type": "array"},
+    "reduces": False,
 }
 
 
@@ -58,6 +59,12 @@ async def test_a_handler_is_shown_as_it_was_announced() -> None:
     await b.announce([ENTRY])
     assert await b.get("text.stats") == (200, SHOWN)
     assert await b.page() == (200, {"data": [SHOWN], "next": None})
+
+
+async def test_a_built_in_reducer_is_on_no_queue_of_its_own() -> None:
+    b = Bench()
+    await b.announce([replace(ENTRY, name="sum", queue="", reduces=True)])
+    assert await b.get("sum") == (200, {**SHOWN, "name": "sum", "queue": None, "reduces": True})
 
 
 async def test_an_unknown_handler_is_404_with_names_that_are_close() -> None:

@@ -1,0 +1,489 @@
+"""Posting batches over a real socket: what is accepted, what is refused, and that a broken upload goes on."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import aiohttp
+import pytest
+
+from shared.errors import BrokerUnavailable
+from shared.messaging.contract import Message
+from shared.messaging.memory import Outage
+from shared.models.batch import CHUNK_ITEMS, BatchStatus, Items
+from shared.models.batch_public import DEADLINE, SEALED
+from shared.models.event import Event
+from shared.models.job import Lane
+from shared.storage.contract import TIMER_SHARDS
+from tests.integration.gateway.batch_bench import Bench, batch_bench, ndjson, texts, until
+
+ONCE = {1}
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with batch_bench() as running:
+        yield running
+
+
+def times(bench: Bench) -> set[int]:
+    """How often items were published."""
+    return set(bench.often().values())
+
+
+async def test_a_batch_of_json_is_published_sealed_and_shown(bench: Bench) -> None:
+    answer = await bench.post(texts(3), labels={"team": "a"}, timeout_seconds=5, max_attempts=2)
+    assert answer.status == 202
+    batch = answer.json
+    assert (batch["status"], batch["counts"]["total"], batch["counts"]["queued"]) == ("running", 3, 3)
+    assert answer.headers["Location"] == batch["urls"]["self"] == f"/v1/batches/{batch['id']}"
+    assert answer.headers["ETag"]
+    assert answer.headers["Retry-After"]
+    specs = sorted(bench.published(), key=lambda spec: spec.index or 0)
+    assert [spec.input for spec in specs] == [b'{"text":"t0"}', b'{"text":"t1"}', b'{"text":"t2"}']
+    for index, spec in enumerate(specs):
+        assert spec.id == bench.ids.item("acme", batch["id"], index).text
+        assert (spec.batch, spec.index, spec.lane, spec.labels) == (batch["id"], index, Lane.BULK, {"team": "a"})
+        assert (spec.timeout_seconds, spec.max_attempts) == (5.0, 2)
+    [event] = bench.events()
+    assert (event.type, event.batch, event.data["total"]) == (SEALED, batch["id"], 3)
+    assert await bench.remembered(batch["id"]) == [(0, 3, True)]
+
+
+async def test_its_deadline_is_timed(bench: Bench) -> None:
+    answer = await bench.post(texts(1), expires_in_seconds=60)
+    due = await bench.timers.due(range(TIMER_SHARDS), until=2**45, limit=9)
+    [timer] = [each.value for each in due]
+    event = Event.decode(timer.body)
+    assert (event.type, event.batch, timer.attributes["type"]) == (DEADLINE, answer.json["id"], DEADLINE)
+    assert timer.due_at >= bench.clock.now() + 60_000
+
+
+async def test_json_is_checked_whole_before_anything_is_done(bench: Bench) -> None:
+    answer = await bench.post([{"text": "good"}, {"text": 7}, "no", {"text": "good"}])
+    assert (answer.status, answer.json["type"]) == (422, "/problems/invalid-input")
+    assert [fault["pointer"] for fault in answer.json["errors"]] == ["/inputs/1/text", "/inputs/2"]
+    assert (bench.published(), bench.events()) == ([], [])
+    assert bench.database.batches.documents == {}
+
+
+async def test_lines_are_published_as_they_come(bench: Bench) -> None:
+    going = asyncio.Event()
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield ndjson(texts(2_500))
+        await going.wait()
+        yield ndjson(texts(10, 2_500))[:-1]  # the last line needs no end
+
+    upload = asyncio.create_task(bench.upload(lines()))
+    await until(lambda: len(bench.published()) == 2_000)
+    [id] = bench.database.batches.documents
+    assert (await bench.batch(id)).status is BatchStatus.OPEN
+    going.set()
+    answer = await upload
+    assert (answer.status, answer.json["id"], answer.json["counts"]["total"]) == (202, id, 2_510)
+    assert sorted(bench.often()) == list(range(2_510))
+    assert times(bench) == ONCE
+    inputs = {spec.index: spec.input for spec in bench.published()}
+    assert inputs[2_509] == b'{"text":"t2509"}'
+
+
+async def test_options_of_lines_stand_in_the_query(bench: Bench) -> None:
+    query = "handler=text.stats&label.team=a&timeout_seconds=2.5&max_attempts=3&expires_in_seconds=60&reduce="
+    answer = await bench.upload(ndjson(texts(1)), query=query + '{"handler":"sum","field":"n"}')
+    assert answer.status == 202, answer.body
+    spec = (await bench.batch(answer.json["id"])).spec
+    assert (spec.labels, spec.timeout_seconds, spec.max_attempts) == ({"team": "a"}, 2.5, 3)
+    assert spec.expires_at - spec.created_at == 60_000
+    assert spec.reduce is not None
+    assert (spec.reduce.handler, spec.reduce.queue, spec.reduce.options) == ("sum", "texts", b'{"field":"n"}')
+
+
+async def test_a_first_bad_line_leaves_nothing(bench: Bench) -> None:
+    answer = await bench.upload(b'{"text":"a"}\n{"text":1}\n')
+    assert (answer.status, answer.json["type"], answer.json["index"]) == (422, "/problems/invalid-input", 1)
+    assert [fault["pointer"] for fault in answer.json["errors"]] == ["/1/text"]
+    assert bench.published() == []
+    assert bench.database.batches.documents == {}
+
+
+async def test_a_bad_line_ends_an_upload_and_a_better_one_goes_on(bench: Bench) -> None:
+    values = texts(3_500)
+    bad = ndjson(values[:2_700]) + b"{nonsense\n" + ndjson(values[2_701:])
+    answer = await bench.upload(bad, key="k")
+    assert (answer.status, answer.json["type"], answer.json["index"]) == (400, "/problems/invalid-request", 2_700)
+    left = answer.json["batch"]
+    assert (left["status"], left["counts"]["total"]) == ("open", 2_000)
+    assert len(bench.published()) == 2_000
+    again = await bench.upload(ndjson(values), key="k")
+    assert (again.status, again.json["id"], again.json["counts"]["total"]) == (202, left["id"], 3_500)
+    assert sorted(bench.often()) == list(range(3_500))
+    assert times(bench) == ONCE
+
+
+async def test_a_broken_upload_leaves_an_open_batch_that_the_same_key_completes(bench: Bench) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield ndjson(texts(3_300))
+        await until(lambda: len(bench.published()) == 3_000)
+        raise ConnectionError("the client's own trouble")
+
+    with pytest.raises((aiohttp.ClientError, ConnectionError)):
+        await bench.upload(broken(), key="k")
+    [id] = bench.database.batches.documents
+
+    async def marked() -> bool:
+        return [each[2] for each in await bench.remembered(id)] == [True] * 3
+
+    async with asyncio.timeout(10):
+        while not await marked():
+            await asyncio.sleep(0.01)
+    assert (await bench.batch(id)).status is BatchStatus.OPEN
+    answer = await bench.upload(ndjson(texts(5_000)), key="k")
+    while answer.status == 409:  # the first is seen to be gone a moment later
+        await asyncio.sleep(0.05)
+        answer = await bench.upload(ndjson(texts(5_000)), key="k")
+    assert (answer.status, answer.json["id"], answer.json["counts"]["total"]) == (202, id, 5_000)
+    assert sorted(bench.often()) == list(range(5_000))
+    assert times(bench) == ONCE
+
+
+async def test_a_whole_batch_sent_again_is_the_same_batch(bench: Bench) -> None:
+    lines = ndjson(texts(1_500))
+    first = await bench.upload(lines, key="k")
+    assert "Idempotency-Replayed" not in first.headers
+    await bench.merge(first.json["id"], Items(succeeded=1))
+    for lost in (False, True):
+        if lost:
+            bench.cache.stop()
+        again = await bench.upload(lines.replace(b'{"text":', b' {"text" :  '), key="k")
+        assert (again.status, again.headers["Idempotency-Replayed"]) == (202, "true")
+        assert (again.json["id"], again.json["counts"]["succeeded"]) == (first.json["id"], 1)
+    assert times(bench) == ONCE
+    sealed = [event.id for event in bench.events() if event.type == SEALED]
+    assert set(sealed) == {f"{first.json['id']}:{SEALED}"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(lambda values: values[:1_000], id="shorter"),
+        pytest.param(lambda values: [*values, {"text": "more"}], id="longer"),
+        pytest.param(lambda values: [*values[:1_200], {"text": "x"}, *values[1_201:]], id="another line"),
+        pytest.param(lambda values: values[::-1], id="another order"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+async def test_the_same_key_with_other_lines_is_refused(
+    bench: Bench, other: Callable[[list[Any]], list[Any]], whole: bool
+) -> None:
+    values = texts(2_500)
+    before = ndjson(values) if whole else ndjson(values) + b"broken\n"
+    assert (await bench.upload(before, key="k")).status == (202 if whole else 400)
+    published = len(bench.published())
+    answer = await bench.upload(ndjson(other(values)), key="k")
+    if whole or len(other(values)) != 2_501:  # a broken upload may go on differently behind what was published
+        if not whole and other(values)[:2_000] == values[:2_000]:
+            assert answer.status == 202
+            return
+        assert (answer.status, answer.json["type"]) == (422, "/problems/idempotency-key-reused")
+        assert len(bench.published()) == published
+
+
+async def test_the_same_key_with_other_options_or_another_form_is_refused(bench: Bench) -> None:
+    values = texts(2)
+    assert (await bench.post(values, key="k")).status == 202
+    again = await bench.post(values, key="k")
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (202, "true")
+    for answer in (
+        await bench.post(values, key="k", labels={"a": "b"}),
+        await bench.post(texts(3), key="k"),
+        await bench.upload(ndjson(values), key="k"),
+    ):
+        assert (answer.status, answer.json["type"]) == (422, "/problems/idempotency-key-reused")
+    assert times(bench) == ONCE
+
+
+async def test_while_the_broker_is_away_a_batch_is_refused_and_goes_on_afterwards(bench: Bench) -> None:
+    async def lost(messages: Sequence[Message]) -> None:
+        if len(bench.published()) >= 2 * CHUNK_ITEMS:
+            raise BrokerUnavailable("gone")
+
+    bench.publisher.before = lost
+    answer = await bench.upload(ndjson(texts(4_000)), key="k")
+    assert (answer.status, answer.json["accepted"]) == (503, False)
+    assert answer.json["batch"]["status"] == "open"
+    bench.publisher.before = None
+    again = await bench.upload(ndjson(texts(4_000)), key="k")
+    assert (again.status, again.json["id"]) == (202, answer.json["batch"]["id"])
+    assert sorted(bench.often()) == list(range(4_000))
+    assert times(bench) == ONCE
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+async def test_while_the_store_is_away_nothing_is_published(bench: Bench, keyed: bool) -> None:
+    assert (await bench.post(texts(1))).status == 202  # the handler and the key are known
+    before = len(bench.published())
+    bench.database.fail()
+    for answer in (
+        await bench.post(texts(2), key="k" if keyed else ""),
+        await bench.upload(ndjson(texts(2)), key="l" if keyed else ""),
+    ):
+        assert (answer.status, answer.json["accepted"]) == (503, False)
+    assert len(bench.published()) == before
+    bench.database.heal()
+    assert (await bench.post(texts(2), key="k")).status == 202
+
+
+async def test_an_aggregator_that_cannot_be_told_is_told_by_the_next(bench: Bench) -> None:
+    async def lost(messages: Sequence[Message]) -> None:
+        if len(messages) == 1:
+            raise BrokerUnavailable("gone")
+
+    bench.publisher.before = lost
+    answer = await bench.post(texts(2), key="k")
+    assert (answer.status, answer.json["accepted"]) == (503, False)
+    bench.publisher.before = None
+    assert (await bench.post(texts(2), key="k")).status == 202
+    assert [event.type for event in bench.events()] == [SEALED]
+    assert times(bench) == ONCE
+
+
+async def test_without_redis_batches_go_on(bench: Bench) -> None:
+    bench.cache.stop()
+    answer = await bench.post(texts(2), key="k")
+    assert answer.status == 202
+    assert (await bench.ask("GET", answer.json["urls"]["self"])).json == answer.json
+    assert (await bench.post(texts(2), key="k")).json == answer.json
+
+
+async def test_what_cannot_be_published_is_not_taken_from_the_client(bench: Bench) -> None:
+    """However large the batch: a few chunks are in memory, and the client is held back."""
+    sent, going = 0, asyncio.Event()
+
+    async def stuck(_messages: Sequence[Message]) -> None:
+        await going.wait()
+
+    async def lines() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for start in range(0, 60_000, 500):
+            yield ndjson({"text": "x" * 300} for _ in range(500))
+            sent = start + 500
+
+    bench.publisher.before = stuck
+    upload = asyncio.create_task(bench.upload(lines()))
+    await until(lambda: bench.publisher.at_once > 0)
+    before = -1
+    while sent != before:
+        before = sent
+        await asyncio.sleep(0.3)
+    assert bench.publisher.most_at_once <= 3
+    assert sent <= 25_000  # of them about half in the sockets' own buffers
+    going.set()
+    assert (await upload).json["counts"]["total"] == 60_000
+
+
+async def test_chunks_at_the_broker_are_bounded_over_all_uploads() -> None:
+    async with batch_bench(chunks_in_flight=2) as bench:
+
+        async def slow(_messages: Sequence[Message]) -> None:
+            await asyncio.sleep(0.01)
+
+        bench.publisher.before = slow
+        answers = await asyncio.gather(*(bench.upload(ndjson(texts(3_000))) for _ in range(4)))
+        assert {answer.status for answer in answers} == {202}
+        assert bench.publisher.most_at_once == 2
+
+
+async def test_uploads_are_bounded_and_one_that_is_aborted_frees_its_place() -> None:
+    async with batch_bench(max_uploads=2, max_uploads_per_key=1) as bench:
+        forever = asyncio.Event()
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield ndjson(texts(1_000))
+            await forever.wait()
+
+        def begin(tenant: str) -> "asyncio.Task[Any]":
+            return asyncio.create_task(bench.upload(lines(), tenant=tenant))
+
+        held = [begin("acme"), begin("globex")]
+        await until(lambda: len(bench.published()) == 2_000)
+        refused = await bench.post(texts(1))
+        assert (refused.status, refused.json["type"]) == (429, "/problems/rate-limited")
+        for each in held:
+            each.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+        async with asyncio.timeout(10):
+            while (answer := await bench.post(texts(1))).status != 202:
+                assert answer.status in {429, 503}
+                await asyncio.sleep(0.02)
+
+
+async def test_with_every_place_taken_a_batch_is_refused() -> None:
+    async with batch_bench(max_uploads=1) as bench:
+        forever = asyncio.Event()
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield ndjson(texts(1_000))
+            await forever.wait()
+
+        held = asyncio.create_task(bench.upload(lines()))
+        await until(lambda: len(bench.published()) == 1_000)
+        refused = await bench.post(texts(1))
+        assert (refused.status, refused.json["accepted"]) == (503, False)
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+
+
+async def test_a_batch_that_is_canceled_takes_no_more_items(bench: Bench) -> None:
+    going = asyncio.Event()
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield ndjson(texts(1_000))
+        await going.wait()
+        yield ndjson(texts(2_000, 1_000))
+
+    upload = asyncio.create_task(bench.upload(lines()))
+    await until(lambda: len(bench.published()) == 1_000)
+    [id] = bench.database.batches.documents
+    assert (await bench.ask("POST", f"/v1/batches/{id}/cancel")).status == 202
+    going.set()
+    answer = await upload
+    assert (answer.status, answer.json["type"]) == (409, "/problems/batch-closed")
+    assert len(bench.published()) == 1_000
+
+
+async def test_a_client_that_says_nothing_is_given_up() -> None:
+    async with batch_bench(silence_seconds=0.2) as bench:
+        forever = asyncio.Event()
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield ndjson(texts(1_500))
+            await forever.wait()
+
+        answer = await bench.upload(lines())
+        assert (answer.status, answer.json["type"]) == (408, "/problems/request-timeout")
+        assert answer.json["batch"]["counts"]["total"] == 1_000
+
+
+LIMITS = {"max_line_bytes": 100, "max_batch_items": 5, "max_batch_bytes": 2_000}
+LONG = {"text": "x" * 200}
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "slug"),
+    [
+        (b"", 422, "out-of-range"),
+        (b"\n \n\r\n", 422, "out-of-range"),
+        (ndjson(texts(6)), 413, "too-large"),
+        (ndjson([LONG]), 413, "too-large"),
+        (b'{"text":"' + b"x" * 5_000, 413, "too-large"),
+        (b'{"text":"a","text":"b"}\n', 400, "invalid-request"),
+        (b'{"text":NaN}\n', 400, "invalid-request"),
+        (b"\xff\n", 400, "invalid-request"),
+        (b"[" * 49 + b"]" * 49 + b"\n", 422, "invalid-input"),
+        (b'{"text":"a"} {"text":"b"}\n', 400, "invalid-request"),
+    ],
+)
+async def test_lines_have_limits(lines: bytes, status: int, slug: str) -> None:
+    async with batch_bench(**LIMITS) as bench:
+        answer = await bench.upload(lines)
+        assert (answer.status, answer.json["type"]) == (status, f"/problems/{slug}"), answer.body
+        assert bench.published() == []
+
+
+async def test_blank_lines_and_carriage_returns_count_for_nothing(bench: Bench) -> None:
+    answer = await bench.upload(b'\r\n{"text":"a"}\r\n\n  {"text":"b"}  \n\n')
+    assert answer.json["counts"]["total"] == 2
+    assert sorted(spec.input for spec in bench.published()) == [b'{"text":"a"}', b'{"text":"b"}']
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "slug"),
+    [
+        ({"handler": "text.stats", "inputs": []}, 422, "out-of-range"),
+        ({"handler": "text.stats", "inputs": {}}, 400, "invalid-request"),
+        ({"handler": "text.stats"}, 400, "invalid-request"),
+        ({"handler": "text.stats", "inputs": [1], "input": 1}, 400, "invalid-request"),
+        ({"handler": "none.such", "inputs": [1]}, 404, "unknown-handler"),
+        ({"handler": "text.stats", "inputs": texts(6)}, 413, "too-large"),
+        ({"handler": "text.stats", "inputs": [LONG]}, 413, "too-large"),
+        ({"handler": "text.stats", "inputs": [LONG] * 20}, 413, "too-large"),
+        ({"handler": "text.stats", "inputs": texts(1), "reduce": {"handler": "none"}}, 404, "unknown-handler"),
+        ({"handler": "text.stats", "inputs": texts(1), "reduce": {"handler": "text.stats"}}, 422, "unknown-reducer"),
+        ({"handler": "text.stats", "inputs": texts(1), "reduce": {"handler": "sum"}}, 422, "invalid-input"),
+        ({"handler": "text.stats", "inputs": texts(1), "reduce": "sum"}, 400, "invalid-request"),
+        ({"handler": "sum", "inputs": texts(1)}, 422, "reducer"),
+        ({"handler": "text.stats", "inputs": texts(1), "webhook": {"url": "https://127.0.0.1"}}, 422, "destination"),
+        (
+            {"handler": "text.stats", "inputs": texts(1), "webhook": {"url": "https://a.de", "events": ["job.failed"]}},
+            400,
+            "invalid-request",
+        ),
+    ],
+)
+async def test_json_has_limits(body: dict[str, Any], status: int, slug: str) -> None:
+    async with batch_bench(**LIMITS) as bench:
+        answer = await bench.ask("POST", "/v1/batches", json=body)
+        assert answer.status == status, answer.body
+        assert answer.json["type"].startswith(f"/problems/{slug}")
+        assert bench.published() == []
+        assert bench.database.batches.documents == {}
+
+
+async def test_compressed_bodies_and_other_kinds_are_refused(bench: Bench) -> None:
+    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    packed = gzip.compress(ndjson(texts(1)))
+    for answer in (
+        await bench.ask("POST", "/v1/batches?handler=text.stats", data=packed, headers=headers),
+        await bench.ask("POST", "/v1/batches", data=b"a", headers={"Content-Type": "text/plain"}),
+    ):
+        assert answer.status == 415
+    assert (await bench.upload(b"", query="handler=text.stats&nonsense=1")).status == 400
+    assert (await bench.upload(b"", query="handler=text.stats&handler=b")).status == 400
+
+
+async def test_a_webhook_needs_a_secret_and_hears_of_the_ends_of_the_batch(bench: Bench) -> None:
+    hook = {"url": "https://hooks.example.com/x"}
+    answer = await bench.post(texts(1), webhook=hook)
+    spec = (await bench.batch(answer.json["id"])).spec
+    assert spec.webhook is not None
+    assert spec.webhook.events == {"batch.completed", "batch.canceled", "batch.expired"}
+    assert [item.webhook for item in bench.published()] == [None]
+    body = {"handler": "text.stats", "inputs": texts(1), "webhook": hook}
+    refused = await bench.ask("POST", "/v1/batches", json=body, tenant="globex")
+    assert (refused.status, refused.json["type"]) == (409, "/problems/webhook-secret-missing")
+
+
+async def test_a_reducer_on_a_queue_of_its_own_stays_there(bench: Bench) -> None:
+    answer = await bench.post(texts(1), reduce={"handler": "text.merge", "field": "n"})
+    assert answer.json["reduce"] == {
+        "handler": "text.merge",
+        "job": None,
+        "status": None,
+        "output": None,
+        "error": None,
+    }
+    spec = (await bench.batch(answer.json["id"])).spec
+    assert spec.reduce is not None
+    assert spec.reduce.queue == "merges"
+
+
+async def test_an_outage_of_the_broker_alone_is_a_503(bench: Bench) -> None:
+    bench.broker.outage = Outage.UNREACHABLE
+    answer = await bench.post(texts(1))
+    assert (answer.status, answer.json["accepted"]) == (503, False)
+
+
+async def test_a_post_may_wait_for_the_end(bench: Bench) -> None:
+    async def finish() -> None:
+        await until(lambda: bench.waiting.count == 1)
+        [id] = bench.database.batches.documents
+        await bench.merge(id, Items(succeeded=1))
+
+    finishing = asyncio.create_task(finish())
+    body = {"handler": "text.stats", "inputs": texts(1)}
+    answer = await bench.ask("POST", "/v1/batches", json=body, headers={"Prefer": "wait=20"})
+    await finishing
+    assert (answer.status, answer.json["status"]) == (200, "completed")
+    assert answer.headers["Preference-Applied"] == "wait=20"
