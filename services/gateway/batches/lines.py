@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from services.gateway.problems import REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Problem
+from services.gateway.problems import INVALID_REQUEST, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Problem
 
 CONTENT_TYPE: Final = "application/x-ndjson"
 CLOSE: Final = {"Connection": "close"}
@@ -51,6 +51,8 @@ async def _next(request: web.Request, seconds: float) -> bytes:
             return await request.content.readany()
     except TimeoutError:
         raise Problem(REQUEST_TIMEOUT, f"Nothing came for {seconds:g} s.", headers=CLOSE) from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Problem(INVALID_REQUEST, "The body broke off.", headers=CLOSE) from None
 
 
 def _too_long(max_bytes: int) -> Problem:

@@ -5,6 +5,7 @@ looks into the document: the one when its waiter looks again, the other at the b
 """
 
 from contextlib import suppress
+from typing import Any
 
 from services.gateway.problems import unavailable
 from services.gateway.settings import Settings
@@ -27,7 +28,7 @@ class BatchTelling:
 
     async def sealed(self, batch: Batch) -> Snapshot:
         """Raises Problem 503 when the aggregator could not be told: sending the batch again does it."""
-        return await self._tell(batch, sealed_event(batch, source="gateway"))
+        return await self._tell(batch, sealed_event(batch, source="gateway"), accepted="unknown")
 
     async def cancel_requested(self, batch: Batch) -> Snapshot:
         """Raises as `sealed`."""
@@ -40,10 +41,10 @@ class BatchTelling:
             await self._teller.tell(state)
         return state
 
-    async def _tell(self, batch: Batch, event: Event) -> Snapshot:
+    async def _tell(self, batch: Batch, event: Event, **members: Any) -> Snapshot:
         message = Message(event.encode(), event.attributes)
         try:
             await self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)
         except (Unavailable, Overloaded):
-            raise unavailable("It is written, and not everyone could be told. Send it again.", accepted=False) from None
+            raise unavailable("It is written, and not everyone could be told. Send it again.", **members) from None
         return await self.shown(batch)
