@@ -31,7 +31,7 @@ class Heard:
     reduction: Reduction | None = None
     """What became of its reduction, where somebody has looked."""
     seal_at: int | None = None
-    """The moment of its deadline's look: an upload that has not ended by then has ended with what there is."""
+    """Since when it is to end: an upload that has not ended by then has ended with what there is."""
 
     def put(self, index: int, status: JobStatus) -> None:
         """An item is in this state; RUNNING says that it has started."""

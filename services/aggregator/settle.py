@@ -6,7 +6,8 @@
 | the deadline has passed | expired; one that runs under a live lease is its worker's to end |
 | silence | nothing: only what has ended is made up for (its event was lost) |
 
-An item that is over has its outcome merged, whichever it is. The reduction is one item more. Every write has the
+An item that is over has its outcome merged, whichever it is. An upload that has not ended by then is sealed with what
+there is of it. The reduction is one item more. Every write has the
 precondition of what was read, as the gateway's cancel has; what is settled is in the document, so a look that is broken
 off goes on where it was, and several at once are harmless.
 """
@@ -114,8 +115,8 @@ class Settling:
 
     def _open(self, batch: Batch, why: Why) -> Window[Heard]:
         window = self.windows.open(batch.spec.id)
-        if why is Why.DEADLINE and batch.sealed_at is None:
-            window.said.seal_at = self.clock.now()
+        if why is not Why.SILENCE and batch.sealed_at is None:
+            window.said.seal_at = max(self.clock.now(), _ends_at(batch, why))
         return window
 
     async def _reduction(self, batch: Batch, why: Why, tally: _Tally) -> bool:
@@ -156,6 +157,11 @@ class Settling:
             return isinstance(await self.jobs.update(wanted, stored.version), Version)
         except CommitUnknown:
             return False
+
+
+def _ends_at(batch: Batch, why: Why) -> int:
+    """The earliest moment of which a seal says that the upload was stopped, whatever our clock says."""
+    return batch.spec.expires_at if why is Why.DEADLINE else (batch.cancel_requested_at or 0) + 1
 
 
 def ruling(spec: JobSpec, stored: Stored[Job] | None, why: Why, now: int) -> Job | None:

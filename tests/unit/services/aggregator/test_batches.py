@@ -258,6 +258,18 @@ async def test_an_upload_that_never_ended_expires_with_what_there_is() -> None:
         assert (after.status, after.counts.succeeded, after.counts.total) == (BatchStatus.EXPIRED, 2, 2)
 
 
+async def test_a_cancel_ends_an_upload_with_what_there_is() -> None:
+    async with bench() as b:
+        batch = await b.open()
+        await told_all(b, batch, 2)
+        await b.advance(3)
+        await b.cancel(batch)
+        await b.advance(15)
+        after = await b.stored(batch)
+        assert (after.status, after.counts.succeeded, after.counts.total) == (BatchStatus.CANCELED, 2, 2)
+        assert b.waiting() == 0
+
+
 async def test_a_cancel_of_many_items_goes_on_after_a_kill() -> None:
     async with bench() as b:
         batch = await b.open()
