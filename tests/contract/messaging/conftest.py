@@ -4,6 +4,7 @@
 `own_pubsub` belongs to one test, which may freeze and kill it.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,12 @@ import pytest
 from deploy.local.backends import PUBSUB, Backend
 from deploy.local.find import this_machine
 from deploy.local.guard import Guard
-from tests.contract.messaging.broker_subject import LaneSubject, Subject, memory_subject, pubsub_subject
+from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
+from tests.contract.messaging.broker_subject import PATIENT, LaneSubject, Subject, memory_subject, pubsub_subject
+from tests.contract.messaging.scripted_pubsub import ScriptedPubSub
+
+DRAWN_LOW = 0.01
+"""What the publisher draws for its pauses: so low that they are short."""
 
 
 @asynccontextmanager
@@ -55,3 +61,25 @@ async def subject(request: pytest.FixtureRequest, pubsub_address: str) -> AsyncI
 @pytest.fixture
 async def lane(subject: Subject) -> LaneSubject:
     return await subject.new_lane()
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[ScriptedPubSub]:
+    async with ScriptedPubSub() as broker:
+        yield broker
+
+
+@pytest.fixture
+async def channel(broker: ScriptedPubSub) -> AsyncIterator[PubSubChannel]:
+    channel = PubSubChannel.open("p", emulator=broker.address)
+    async with asyncio.timeout(PATIENT):
+        await channel.until_ready()
+    yield channel
+    await channel.aclose()
+
+
+@pytest.fixture
+async def publisher(channel: PubSubChannel) -> AsyncIterator[PubSubPublisher]:
+    publisher = PubSubPublisher(channel, draw=lambda: DRAWN_LOW)
+    yield publisher
+    await publisher.aclose(deadline_seconds=0)

@@ -1,7 +1,7 @@
 """What the Pub/Sub publisher makes of batches, refusals, lost answers and its callers' deadlines."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,33 +12,10 @@ from shared.errors import BrokerUnavailable, MessageRefused, Overloaded, Publish
 from shared.messaging.contract import Message
 from shared.messaging.pubsub import PublishLimits, PubSubChannel, PubSubPublisher
 from tests.contract.messaging.broker_subject import PATIENT
+from tests.contract.messaging.publishing import numbered, outcomes, publishing
 from tests.contract.messaging.scripted_pubsub import ScriptedPubSub, succeed
 
 Code = grpc.StatusCode
-FAILS_ONCE_DRAWN_LOW = 0.01
-"""What the publisher draws for its pauses: so low that they are short."""
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[ScriptedPubSub]:
-    async with ScriptedPubSub() as broker:
-        yield broker
-
-
-@pytest.fixture
-async def channel(broker: ScriptedPubSub) -> AsyncIterator[PubSubChannel]:
-    channel = PubSubChannel.open("p", emulator=broker.address)
-    async with asyncio.timeout(PATIENT):
-        await channel.until_ready()
-    yield channel
-    await channel.aclose()
-
-
-@pytest.fixture
-async def publisher(channel: PubSubChannel) -> AsyncIterator[PubSubPublisher]:
-    publisher = PubSubPublisher(channel, draw=lambda: FAILS_ONCE_DRAWN_LOW)
-    yield publisher
-    await publisher.aclose(deadline_seconds=0)
 
 
 @pytest.fixture
@@ -47,25 +24,6 @@ async def orderly(channel: PubSubChannel) -> AsyncIterator[PubSubPublisher]:
     publisher = PubSubPublisher(channel, limits=PublishLimits(batches_in_flight=1))
     yield publisher
     await publisher.aclose(deadline_seconds=0)
-
-
-def publishing(
-    publisher: PubSubPublisher, bodies: Iterable[bytes], *, seconds: float = PATIENT
-) -> list[asyncio.Task[None]]:
-    return [
-        asyncio.create_task(publisher.publish("t", Message(body), timeout_seconds=seconds), name=body.decode())
-        for body in bodies
-    ]
-
-
-async def outcomes(tasks: list[asyncio.Task[None]]) -> list[type[BaseException] | None]:
-    async with asyncio.timeout(PATIENT):
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    return [None if result is None else type(result) for result in results]
-
-
-def numbered(count: int) -> list[bytes]:
-    return [b"%d" % number for number in range(count)]
 
 
 def failing(*codes: grpc.StatusCode) -> Any:
@@ -326,50 +284,3 @@ async def test_closing_fails_what_is_left_at_its_deadline(broker: ScriptedPubSub
     async with asyncio.timeout(5):
         await orderly.aclose(deadline_seconds=0.1)
     assert await outcomes(sent + waiting) == [PublishUnknown, BrokerUnavailable]
-
-
-def numbered_messages(count: int) -> list[Message]:
-    return [Message(body) for body in numbered(count)]
-
-
-async def test_what_is_published_together_travels_together(broker: ScriptedPubSub, publisher: PubSubPublisher) -> None:
-    await publisher.publish_all("t", numbered_messages(1_000), timeout_seconds=PATIENT)
-    assert sorted(map(len, broker.batches)) == [1_000]
-
-
-async def test_one_that_the_broker_refuses_fails_its_group_and_no_other_message(
-    broker: ScriptedPubSub, publisher: PubSubPublisher
-) -> None:
-    broker.answer = lambda request: (
-        Code.INVALID_ARGUMENT if any(each.data == b"3" for each in request.messages) else None
-    )
-    beside = publishing(publisher, [b"beside"])
-    with pytest.raises(MessageRefused):
-        await publisher.publish_all("t", numbered_messages(5), timeout_seconds=PATIENT)
-    assert await outcomes(beside) == [None]
-    accepted = [body for batch in broker.batches for body in batch]
-    assert {b"0", b"1", b"2", b"4", b"beside"} <= set(accepted)
-
-
-async def test_a_group_that_is_not_confirmed_in_time_is_in_doubt(
-    broker: ScriptedPubSub, publisher: PubSubPublisher
-) -> None:
-    broker.hold()
-    with pytest.raises(PublishUnknown):
-        await publisher.publish_all("t", numbered_messages(3), timeout_seconds=0.3)
-    broker.release()
-    await publisher.publish_all("t", numbered_messages(3), timeout_seconds=PATIENT)
-
-
-async def test_a_cancelled_group_leaves_room_for_others(broker: ScriptedPubSub, channel: PubSubChannel) -> None:
-    publisher = PubSubPublisher(channel, limits=PublishLimits(max_messages=4))
-    broker.hold()
-    group = asyncio.create_task(publisher.publish_all("t", numbered_messages(4), timeout_seconds=PATIENT))
-    await broker.arrived(1)
-    with pytest.raises(Overloaded):
-        await publisher.publish_all("t", numbered_messages(1), timeout_seconds=PATIENT)
-    group.cancel()
-    await asyncio.gather(group, return_exceptions=True)
-    broker.release()
-    await publisher.publish_all("t", numbered_messages(4), timeout_seconds=PATIENT)
-    await publisher.aclose(deadline_seconds=0)
