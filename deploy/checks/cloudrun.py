@@ -27,6 +27,7 @@ EXAMPLES: Final = {
     "instances": "1",
     "worker_max_instances": "100",
     "webhooks_instances": "2",
+    "aggregator_instances": "2",
     "public_url": "",
     "push_endpoint": "",
     "push_queues": "",

@@ -27,6 +27,7 @@ SERVICES: Final = (
     ServiceSpec("scheduler", "services.scheduler"),
     ServiceSpec("webhooks", "services.webhooks"),
     ServiceSpec("worker", "services.worker"),
+    ServiceSpec("aggregator", "services.aggregator"),
 )
 PUSHING: Final = (*SERVICES, ServiceSpec("bridge", "deploy.local.bridge", needs=("worker",)))
 """The same with what pushes to the workers, which outlives them, so that it hears what they turn away."""

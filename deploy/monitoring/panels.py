@@ -258,4 +258,51 @@ WEBHOOKS: Final = Row(
         ),
     ),
 )
-ROWS: Final = (GATEWAY, QUEUES, WORKERS, WEBHOOKS, SCHEDULER)
+AGGREGATOR: Final = Row(
+    "Batches and statistics",
+    (
+        Panel(
+            "Batches that ended",
+            "ops",
+            "By status. A batch with failed items is completed.",
+            (Query("sum by (status) (rate(sluice_batches_ended_total[5m]))", "{{status}}"),),
+        ),
+        Panel(
+            "Time of a batch",
+            "s",
+            "From its creation to its end, its reduction included.",
+            tuple(
+                Query(
+                    f"histogram_quantile({quantile}, sum by (le) (rate(sluice_batch_duration_seconds_bucket[5m])))",
+                    f"p{round(quantile * 100)}",
+                )
+                for quantile in (0.5, 0.95)
+            ),
+        ),
+        Panel(
+            "Events merged",
+            "ops",
+            "postponed: the store did not answer, and the event comes again.",
+            (Query("sum by (result) (rate(sluice_aggregator_events_total[5m]))", "{{result}}"),),
+        ),
+        Panel(
+            "Events that wait for a write",
+            "short",
+            "SLUICE_EVENTS bounds those of an instance.",
+            (Query("sum(sluice_aggregator_events_held)", "held"),),
+        ),
+        Panel(
+            "Windows",
+            "ops",
+            "batch: one write, of about one a second that a batch takes. statistics: documents written.",
+            (Query("sum by (wrote) (rate(sluice_aggregator_windows_total[5m]))", "{{wrote}}"),),
+        ),
+        Panel(
+            "Items settled",
+            "ops",
+            "found: ended without an event. ended: by a cancel, or by the deadline.",
+            (Query("sum by (how) (rate(sluice_aggregator_items_settled_total[5m]))", "{{how}}"),),
+        ),
+    ),
+)
+ROWS: Final = (GATEWAY, QUEUES, WORKERS, AGGREGATOR, WEBHOOKS, SCHEDULER)

@@ -24,6 +24,7 @@ locals {
     gateway_max_instances = var.gateway_max_instances
     worker_max_instances  = var.worker_max_instances
     webhooks_instances    = var.webhooks_instances
+    aggregator_instances  = var.aggregator_instances
     public_url            = var.public_url
     push_endpoint         = length(var.push_queues) == 0 ? "" : local.push_endpoint
     push_queues           = join(",", var.push_queues)

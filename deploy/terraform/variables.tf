@@ -99,6 +99,16 @@ variable "webhooks_instances" {
   }
 }
 
+variable "aggregator_instances" {
+  description = "Instances that merge batches and keep statistics. Two, so that one can be replaced or lost."
+  type        = number
+  default     = 2
+  validation {
+    condition     = var.aggregator_instances >= 1
+    error_message = "Without an aggregator no batch is ever over."
+  }
+}
+
 variable "public_url" {
   description = "Where clients reach the API: put before the paths in webhooks' messages. Empty: paths alone."
   type        = string

@@ -21,22 +21,33 @@ class Accepted:
 
 
 def job_reply(
-    snapshot: Snapshot, *, status: int = 200, if_none_match: str | None = None, headers: Mapping[str, str] | None = None
+    snapshot: Snapshot,
+    *,
+    status: int = 200,
+    if_none_match: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    retry_after: int = POLL_SECONDS,
 ) -> Reply:
-    """The job; or 304 when the client says that it has this state already."""
+    """The job; or 304 when the client says that it has this state already. retry_after: seconds, if it is not over."""
     answer = {"ETag": entity_tag(snapshot.order), "Cache-Control": "private, no-cache", **(headers or {})}
     if not snapshot.terminal:
-        answer["Retry-After"] = str(POLL_SECONDS)
+        answer["Retry-After"] = str(retry_after)
     if if_none_match is not None and (if_none_match.strip() == "*" or known_order(if_none_match) == snapshot.order):
         return Reply(304, answer, None)
     return Reply(status, answer, snapshot.body)
 
 
 def job_answer(
-    snapshot: Snapshot, *, status: int = 200, if_none_match: str | None = None, headers: Mapping[str, str] | None = None
+    snapshot: Snapshot,
+    *,
+    status: int = 200,
+    if_none_match: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    retry_after: int = POLL_SECONDS,
 ) -> web.Response:
     """As `job_reply`, for the application."""
-    return job_reply(snapshot, status=status, if_none_match=if_none_match, headers=headers).response()
+    reply = job_reply(snapshot, status=status, if_none_match=if_none_match, headers=headers, retry_after=retry_after)
+    return reply.response()
 
 
 def with_input(snapshot: Snapshot, input: bytes) -> bytes:

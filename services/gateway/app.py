@@ -64,6 +64,7 @@ from services.gateway.server import serving
 from services.gateway.settings import Settings
 from services.gateway.sharing import Sharing
 from services.gateway.shedding import Lateness
+from services.gateway.statistics_wiring import StatisticsParts, statistics_parts
 from services.gateway.status import Statuses
 from services.gateway.submit import Submitter
 from services.gateway.waiting import Waiting
@@ -113,6 +114,7 @@ class _Adapters:
     meter: LaneMeter
     database: FirestoreDatabase
     redis: Connection
+    statistics: StatisticsParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
                 Door(authenticator, limiter),
             )
             async with (
-                _express(settings, admission, reading, accepting) as lane,
+                _express(settings, admission, reading, accepting, adapters.statistics) as lane,
                 serving(settings, app, edge, lane, patience) as server,
             ):
 
@@ -244,6 +246,7 @@ async def _accepting(
         schedules=reading.store,
         clock=reading.clock,
         hooks=job_hooks(settings, adapters.database, reading.clock),
+        usage=adapters.statistics.usage,
     )
     aside = Aside()
     sharing = Sharing(
@@ -254,6 +257,7 @@ async def _accepting(
         recent=reading.recent,
         aside=aside,
         answers=runtime.metrics.counter(CACHE_ANSWERS),
+        usage=adapters.statistics.usage,
         clock=reading.clock,
     )
     idempotency = Idempotency(
@@ -266,14 +270,23 @@ async def _accepting(
     async with aclosing(aside), aclosing(sharing):
         desk = Desk(submitter, sharing, reading.statuses, reading.recent, reading.clock)
         posting = Posting(
-            settings, desk=desk, idempotency=idempotency, waiting=reading.waiting, progress=reading.progress
+            settings,
+            desk=desk,
+            idempotency=idempotency,
+            waiting=reading.waiting,
+            progress=reading.progress,
+            run_times=adapters.statistics.run_times,
         )
         yield _Accepting(desk, posting, idempotency, aside)
 
 
 @asynccontextmanager
 async def _express(
-    settings: Settings, admission: Admission, reading: _Reading, accepting: _Accepting
+    settings: Settings,
+    admission: Admission,
+    reading: _Reading,
+    accepting: _Accepting,
+    statistics: StatisticsParts,
 ) -> AsyncIterator[Express]:
     """Ends when everyone who was taken is answered."""
     edge, statuses = admission.edge, reading.statuses
@@ -287,7 +300,10 @@ async def _express(
         max_body_bytes=settings.max_body_bytes,
     )
     async with aclosing(holding), aclosing(posts):
-        yield Express(Reads(admission=admission, statuses=statuses, holding=holding, edge=edge), posts)
+        reads = Reads(
+            admission=admission, statuses=statuses, holding=holding, edge=edge, run_times=statistics.run_times
+        )
+        yield Express(reads, posts)
 
 
 def _job_endpoints(
@@ -321,7 +337,9 @@ def _job_endpoints(
             retention=retention,
             clock=clock,
         ),
-        jobs=Jobs(statuses=statuses, waiting=reading.waiting, progress=progress),
+        jobs=Jobs(
+            statuses=statuses, waiting=reading.waiting, progress=progress, run_times=adapters.statistics.run_times
+        ),
         deletes=Deletes(
             statuses=statuses,
             finished=reading.finished,
@@ -341,7 +359,14 @@ def _job_endpoints(
             clock=clock,
         ),
         replays=Replays(desk=accepting.desk, idempotency=accepting.idempotency, ids=reading.ids, retention=retention),
-        explains=Explains(statuses=statuses, cache=reading.cache, handlers=handlers, queues=queues, clock=clock),
+        explains=Explains(
+            statuses=statuses,
+            cache=reading.cache,
+            handlers=handlers,
+            queues=queues,
+            run_times=adapters.statistics.run_times,
+            clock=clock,
+        ),
         events=Events(
             statuses=statuses,
             waiting=reading.waiting,
@@ -392,7 +417,7 @@ def _operator_endpoints(
     cursors, clock = Cursors(reading.keys), reading.clock
     letters = Letters(FirestoreDeadLetters(adapters.database), reading.retention, clock)
     return OperatorEndpoints(
-        catalogue=CatalogueRoutes(handlers, cursors),
+        catalogue=CatalogueRoutes(handlers, cursors, adapters.statistics.run_times),
         keys=KeyRoutes(FirestoreKeys(adapters.database), authenticator, cursors, clock, os.urandom),
         queues=QueueRoutes(
             handlers=handlers,
@@ -403,6 +428,7 @@ def _operator_endpoints(
         ),
         dead_letters=DeadLetterRoutes(letters, cursors),
         dead_replays=DeadReplays(letters, replays, reading.statuses, reading.store, cursors, clock),
+        statistics=adapters.statistics.routes,
     )
 
 
@@ -422,7 +448,8 @@ async def _connected(settings: Settings) -> AsyncIterator[_Adapters]:
         meter = LaneMeter(RedisLanes(redis), settings.instance, SystemClock(), random.random)
         counting = CountingPublisher(publisher, Names(settings.prefix), meter.published)
         try:
-            yield _Adapters(broker, counting, meter, database, redis)
+            async with statistics_parts(settings, database, counting, SystemClock()) as statistics:
+                yield _Adapters(broker, counting, meter, database, redis, statistics)
         finally:
             await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
             await broker.aclose()

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from services.gateway.handlers import Handlers
 from services.gateway.paging import Cursors, check_query, page_answer, page_of
+from services.gateway.run_times import RunTime, RunTimes
 from shared.models.handler import HandlerEntry
 from shared.models.key import ApiKey
 
@@ -21,6 +22,7 @@ LISTING = "handlers"
 class CatalogueRoutes:
     handlers: Handlers
     cursors: Cursors
+    run_times: RunTimes
 
     async def page(self, request: web.Request, _key: ApiKey) -> web.Response:
         """`GET /v1/handlers`: by name."""
@@ -28,21 +30,21 @@ class CatalogueRoutes:
         behind = [entry for entry in await self.handlers.entries() if entry.name > page.after]
         data = behind[: page.limit]
         more = self.cursors.seal(LISTING, data[-1].name) if len(behind) > page.limit else None
-        return page_answer(request, [shown(entry) for entry in data], more)
+        return page_answer(request, [shown(entry, self.run_times.of(entry.name)) for entry in data], more)
 
     async def get(self, request: web.Request, _key: ApiKey) -> web.Response:
         """`GET /v1/handlers/{name}`."""
         check_query(request, ())
         handler = await self.handlers.find(request.match_info["name"])
         return web.Response(
-            body=orjson.dumps(shown(handler.entry)),
+            body=orjson.dumps(shown(handler.entry, self.run_times.of(handler.entry.name))),
             content_type="application/json",
             headers={"Cache-Control": "private, no-cache"},
         )
 
 
-def shown(entry: HandlerEntry) -> dict[str, Any]:
-    """The handler as the API shows it. Nobody keeps statistics of run times yet, so they are null."""
+def shown(entry: HandlerEntry, run_time: RunTime | None) -> dict[str, Any]:
+    """The handler as the API shows it. run_time: of its recent runs, if there were any."""
     return {
         "name": entry.name,
         "description": entry.description,
@@ -51,8 +53,8 @@ def shown(entry: HandlerEntry) -> dict[str, Any]:
         "timeout_seconds": entry.timeout_seconds,
         "max_attempts": entry.max_attempts,
         "cache_for_seconds": entry.cache_for_seconds,
-        "run_seconds_p50": None,
-        "run_seconds_p95": None,
+        "run_seconds_p50": run_time and run_time.p50,
+        "run_seconds_p95": run_time and run_time.p95,
         "input_schema": entry.input_schema,
         "output_schema": entry.output_schema,
         "reduces": entry.reduces,

@@ -13,6 +13,7 @@ from aiohttp import web
 from services.gateway.handlers import Handlers
 from services.gateway.paging import check_query
 from services.gateway.queue_state import QueueStates
+from services.gateway.run_times import RunTimes
 from services.gateway.status import Statuses
 from shared.cache.contract import Snapshots
 from shared.clock import Clock
@@ -25,12 +26,20 @@ from shared.storage.explanation import WAITING, explain, facts, facts_of_unclaim
 
 class Explains:
     def __init__(
-        self, *, statuses: Statuses, cache: Snapshots, handlers: Handlers, queues: QueueStates, clock: Clock
+        self,
+        *,
+        statuses: Statuses,
+        cache: Snapshots,
+        handlers: Handlers,
+        queues: QueueStates,
+        run_times: RunTimes,
+        clock: Clock,
     ) -> None:
         self._statuses = statuses
         self._cache = cache
         self._handlers = handlers
         self._queues = queues
+        self._run_times = run_times
         self._clock = clock
 
     async def get(self, request: web.Request, key: ApiKey) -> web.Response:
@@ -39,11 +48,17 @@ class Explains:
         check_query(request, ())
         stored = await self._statuses.found(issued)
         if stored is None:
-            shown = await self._unclaimed(issued)
+            shown: Mapping[str, Any] = await self._unclaimed(issued)
         else:
             now, spec = self._clock.now(), stored.value.spec
             waits = explain(stored, now).reason in WAITING and spec.queue
             shown = facts(stored, now, await self._queues.of(spec.queue, spec.lane) if waits else None)
+        run_time = self._run_times.of(shown["handler"])
+        shown = {
+            **shown,
+            "run_seconds_p50": run_time and run_time.p50,
+            "run_seconds_p95": run_time and run_time.p95,
+        }
         return web.Response(
             body=orjson.dumps(shown), content_type="application/json", headers={"Cache-Control": "private, no-cache"}
         )

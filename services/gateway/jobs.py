@@ -6,6 +6,7 @@ from services.gateway.answers import job_answer, with_input
 from services.gateway.headers import known_order, wait_seconds
 from services.gateway.problems import INVALID_REQUEST, Problem
 from services.gateway.progress import Progress
+from services.gateway.run_times import RunTimes
 from services.gateway.status import Statuses
 from services.gateway.waiting import Waiting
 from shared.models.key import ApiKey
@@ -13,10 +14,11 @@ from shared.models.public import Snapshot, snapshot
 
 
 class Jobs:
-    def __init__(self, *, statuses: Statuses, waiting: Waiting, progress: Progress) -> None:
+    def __init__(self, *, statuses: Statuses, waiting: Waiting, progress: Progress, run_times: RunTimes) -> None:
         self._statuses = statuses
         self._waiting = waiting
         self._progress = progress
+        self._run_times = run_times
 
     async def get(self, request: web.Request, key: ApiKey) -> web.Response:
         """`GET /v1/jobs/{id}`: the state; with `Prefer: wait`, once it is terminal or has changed."""
@@ -28,12 +30,18 @@ class Jobs:
         wait = wait_seconds(request.headers.getall("Prefer", ()))
         if wait is None:
             found = await self._statuses.read(issued, at_least=known or 0)
-            return job_answer(await self._progress.shown(found), if_none_match=if_none_match)
+            found = await self._progress.shown(found)
+            return job_answer(found, if_none_match=if_none_match, retry_after=self._run_times.retry_after(found))
         found = self._statuses.at_hand(issued.text, key.tenant) or await self._waiting.wait(
             issued, seconds=wait, known=known
         )
         found = await self._progress.shown(found)
-        return job_answer(found, if_none_match=if_none_match, headers={"Preference-Applied": f"wait={wait}"})
+        return job_answer(
+            found,
+            if_none_match=if_none_match,
+            headers={"Preference-Applied": f"wait={wait}"},
+            retry_after=self._run_times.retry_after(found),
+        )
 
     async def _with_input(self, request: web.Request, key: ApiKey) -> web.Response:
         issued = self._statuses.verify(request.match_info["id"], key.tenant)

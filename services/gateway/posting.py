@@ -19,6 +19,7 @@ from services.gateway.limits import read_json
 from services.gateway.problems import Problem
 from services.gateway.progress import Progress
 from services.gateway.replies import Reply
+from services.gateway.run_times import RunTimes
 from services.gateway.settings import Settings
 from services.gateway.sharing import Sharing
 from services.gateway.status import Statuses
@@ -65,7 +66,14 @@ class Desk:
 
 class Posting:
     def __init__(
-        self, settings: Settings, *, desk: Desk, idempotency: Idempotency, waiting: Waiting, progress: Progress
+        self,
+        settings: Settings,
+        *,
+        desk: Desk,
+        idempotency: Idempotency,
+        waiting: Waiting,
+        progress: Progress,
+        run_times: RunTimes,
     ) -> None:
         self._settings = settings
         self._desk = desk
@@ -73,6 +81,7 @@ class Posting:
         self._statuses = desk.statuses
         self._waiting = waiting
         self._progress = progress
+        self._run_times = run_times
         self._clock = desk.clock
 
     async def post(self, request: web.Request, key: ApiKey) -> web.Response:
@@ -99,7 +108,8 @@ class Posting:
         state, headers = accepted.state, {"Location": f"/v1/jobs/{accepted.state.id}", **accepted.headers}
         if waited is not None:
             headers["Preference-Applied"] = f"wait={waited}"
-        return job_reply(state, status=200 if state.terminal else 202, headers=headers)
+        status = 200 if state.terminal else 202
+        return job_reply(state, status=status, headers=headers, retry_after=self._run_times.retry_after(state))
 
     async def _once(self, named: str, order: "Order") -> Accepted:
         claim = Claim.of(tenant=order.tenant, route=ROUTE, key=named, body=order.body)

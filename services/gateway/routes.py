@@ -30,6 +30,7 @@ from services.gateway.posting import Posting
 from services.gateway.queues import QueueRoutes
 from services.gateway.rates import Limiter
 from services.gateway.replay import Replays
+from services.gateway.statistics import StatisticsRoutes
 from services.gateway.webhook_acts import WebhookActs
 from services.gateway.webhooks import WebhookRoutes
 from shared.lifecycle import Readiness
@@ -106,6 +107,7 @@ class OperatorEndpoints:
     queues: QueueRoutes
     dead_letters: DeadLetterRoutes
     dead_replays: DeadReplays
+    statistics: StatisticsRoutes
 
 
 def operators_table(operators: OperatorEndpoints) -> Sequence[Route]:
@@ -120,6 +122,7 @@ def operators_table(operators: OperatorEndpoints) -> Sequence[Route]:
         Route("GET", "/v1/dead-letters", "operator", operators.dead_letters.page),
         Route("GET", "/v1/dead-letters/groups", "operator", operators.dead_letters.groups),
         Route("POST", "/v1/dead-letters/replay", "operator", operators.dead_replays.post),
+        Route("GET", "/v1/stats", "operator", operators.statistics.get),
         Route("GET", "/v1/queues", "system", operators.queues.all),
         Route("POST", "/v1/queues/{name}/pause", "system", operators.queues.pause),
         Route("POST", "/v1/queues/{name}/resume", "system", operators.queues.resume),

@@ -30,6 +30,7 @@ class Settings(ServiceSettings):
     max_held: int = setting(16_000, unit="requests", why="held requests of one process: 10 KiB each")
     recheck_seconds: float = setting(12.0, unit="seconds", why="a waiter that hears nothing looks again about so often")
     finished_bytes: int = setting(64 * 1024 * 1024, unit="bytes", why="memory for finished jobs, which never change")
+    run_times_seconds: float = setting(30.0, unit="seconds", why="between looks at how long handlers have taken lately")
     catalogue_seconds: float = setting(5.0, unit="seconds", why="between looks at what handlers workers announce")
     expires_in_seconds: int = setting(86_400, unit="seconds", why="how long a job may wait and run, unless it says so")
     max_batch_bytes: int = setting(

@@ -21,6 +21,7 @@ from services.gateway.finished import Finished
 from services.gateway.problems import GONE, Problem
 from services.gateway.status import Statuses
 from services.gateway.submit import Submitter
+from services.gateway.usage import Usage
 from shared.cache.contract import UNCONFIRMED_TTL_SECONDS, Flight, Flights, Hit, Joined, Led, Recent
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, Overloaded
@@ -52,6 +53,7 @@ class Sharing:
         recent: Recent,
         aside: Aside,
         answers: Counter,
+        usage: Usage,
         clock: Clock,
     ) -> None:
         self._flights = flights
@@ -61,6 +63,7 @@ class Sharing:
         self._recent = recent
         self._aside = aside
         self._answers = answers
+        self._usage = usage
         self._clock = clock
         self._accepting: dict[str, asyncio.Task[None]] = {}
         self._accepted: OrderedDict[str, None] = OrderedDict()
@@ -109,7 +112,7 @@ class Sharing:
         for _ in range(MAX_ROUNDS):
             match await self._flights.enter(spec.cache_key, flight, ttl_seconds=UNCONFIRMED_TTL_SECONDS, over=over):
                 case Hit() as hit:
-                    return self._hit(hit)
+                    return self._hit(spec, hit)
                 case Joined() as joined:
                     met = await self._join(spec, joined)
                     if met is not None:
@@ -123,8 +126,9 @@ class Sharing:
         self._answers.labels(answer).inc()
         return Flying(self, spec, cache_status, self._submitter.takes_seconds, leads)
 
-    def _hit(self, hit: Hit) -> "Given":
+    def _hit(self, spec: JobSpec, hit: Hit) -> "Given":
         self._answers.labels("hit").inc()
+        self._usage.hit(spec.tenant, spec.handler)
         self._finished.put(hit.snapshot)
         headers = {"Cache-Status": f"sluice; hit; ttl={hit.ttl_seconds}", "Age": str(hit.age_seconds)}
         return Given(Accepted(hit.snapshot, headers), expires_at=0)

@@ -16,6 +16,7 @@ from services.gateway.job_hooks import JobHooks
 from services.gateway.problems import INVALID_REQUEST, TOO_LARGE, Problem, unavailable
 from services.gateway.settings import Settings
 from services.gateway.submission import Submission
+from services.gateway.usage import Usage
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CommitUnknown, MessageRefused, Overloaded, PublishUnknown, Unavailable
 from shared.ids import Ids, IssuedId
@@ -39,9 +40,11 @@ class Submitter:
         schedules: Schedules,
         clock: Clock,
         hooks: JobHooks,
+        usage: Usage,
     ) -> None:
         self._settings = settings
         self._hooks = hooks
+        self._usage = usage
         self._ids = ids
         self._handlers = handlers
         self._publisher = publisher
@@ -70,13 +73,15 @@ class Submitter:
     async def accept(self, spec: JobSpec) -> Job:
         """The accepted job. Raises Problem; a 503 says in `accepted` whether the job may exist all the same."""
         try:
-            return await (self._publish(spec) if spec.scheduled_for is None else self._schedule(spec))
+            job = await (self._publish(spec) if spec.scheduled_for is None else self._schedule(spec))
         except (PublishUnknown, CommitUnknown):
             raise unavailable("It is not known whether the job was accepted.", accepted="unknown") from None
         except (Unavailable, Overloaded):
             raise unavailable("The job was not accepted.", accepted=False) from None
         except MessageRefused:
             raise Problem(TOO_LARGE, "The job is too large for a message.") from None
+        self._usage.submitted(spec.tenant, spec.handler)
+        return job
 
     def _spec(
         self,

@@ -25,7 +25,7 @@ from shared.messaging.contract import Acknowledge, Redeliver, Verdict
 from shared.models.delivery import WINDOW_MS, Delivery, one_off_lane
 from shared.models.event import Event, MalformedEvent
 from shared.models.job import Job
-from shared.models.webhook import BATCH_TYPES, JOB_STARTED, RECOVER, TEST, Endpoint, JobWebhook
+from shared.models.webhook import BATCH_TYPES, EVENT_TYPES, JOB_STARTED, RECOVER, TEST, Endpoint, JobWebhook
 from shared.storage.contract import JobReader, Stored, Version
 from shared.storage.webhook_contract import DeliveryWrites
 
@@ -72,8 +72,8 @@ class Consuming:
         if event.type == RECOVER:
             await self.recovery.page(event)
             return
-        if event.type.startswith("batch.") and event.type not in BATCH_TYPES:
-            return  # between the services that make a batch
+        if event.type not in EVENT_TYPES and event.type != TEST:
+            return  # other readers'
         endpoints = await self.directory.of_tenant(event.tenant)
         if event.type == TEST:
             tested = [each for each in endpoints if each.id == event.data["id"]]

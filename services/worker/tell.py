@@ -47,8 +47,8 @@ class Telling:
         told = snapshot(job)
         woken = self._teller.tell(told)
         try:
-            if job.status is JobStatus.RUNNING:
-                await self._started(job)
+            if job.status in {JobStatus.RUNNING, JobStatus.SCHEDULED}:
+                await self._begun(job)
         finally:
             await self._woken(told, woken)
 
@@ -71,14 +71,15 @@ class Telling:
         finally:
             await self._woken(told, woken)
 
-    async def _started(self, job: Job) -> None:
+    async def _begun(self, job: Job) -> None:
+        """Tell listeners that it has started, or that it will once more."""
         event = job_event(job, source="worker", at=self._clock.now())
         try:
             await self._publisher.publish(
                 self._topic, Message(event.encode(), event.attributes), timeout_seconds=STARTED_SECONDS
             )
         except (BrokerUnavailable, Overloaded) as fault:
-            _log.debug("a start was not told", extra={"job": job.spec.id, "fault": type(fault).__name__})
+            _log.debug("a start or a retry was not told", extra={"job": job.spec.id, "fault": type(fault).__name__})
 
     async def _publish(self, message: Message) -> None:
         await self._publisher.publish(self._topic, message, timeout_seconds=self._publish_seconds)

@@ -79,6 +79,7 @@ class Names:
 
 WORKER = "worker"
 WEBHOOKS = "webhooks"
+AGGREGATOR = "aggregator"
 
 
 def topology(
@@ -88,7 +89,7 @@ def topology(
 
     push: which of them are pushed, and where to; None leaves all as they are. paused: those that push nowhere for now.
     """
-    topics, subscriptions = [names.events], [_events(names, WEBHOOKS)]
+    topics, subscriptions = [names.events], [_events(names, AGGREGATOR), _events(names, WEBHOOKS)]
     for queue in sorted(set(queues)):
         for lane in Lane:
             jobs, dead = names.jobs(queue, lane), names.dead(queue, lane)

@@ -271,12 +271,17 @@ class Batch:
         return None if not self.settled or self.wants_reduction else self._fate()
 
     def _fate(self) -> BatchStatus:
-        """Of a batch that is settled: a cancel that stopped something, a deadline that did, or neither."""
+        """Of a batch that is settled: a cancel that stopped something, a deadline that did, or neither.
+
+        An upload that had not ended by then was stopped by it too.
+        """
         reduced = None if self.reduction is None else self.reduction.status
-        counts = self.counts
-        if self.cancel_requested_at is not None and (counts.canceled or reduced is JobStatus.CANCELED):
+        counts, sealed_at = self.counts, self.sealed_at or 0
+        if self.cancel_requested_at is not None and (
+            counts.canceled or reduced is JobStatus.CANCELED or sealed_at > self.cancel_requested_at
+        ):
             return BatchStatus.CANCELED
-        if counts.expired or reduced is JobStatus.EXPIRED:
+        if counts.expired or reduced is JobStatus.EXPIRED or sealed_at >= self.spec.expires_at:
             return BatchStatus.EXPIRED
         return BatchStatus.COMPLETED
 

@@ -62,7 +62,7 @@ def end_event(batch: Batch, *, source: str) -> Event:
 
 def sealed_event(batch: Batch, *, source: str) -> Event:
     """Says how many items there are to wait for."""
-    return _event(batch.spec, SEALED, source, batch.sealed_at or 0, {"id": batch.spec.id, "total": batch.total})
+    return _event(batch.spec, SEALED, source, batch.sealed_at or 0, _sealed(batch))
 
 
 def cancel_event(batch: Batch, *, source: str) -> Event:
@@ -77,6 +77,10 @@ def deadline_event(spec: BatchSpec, *, source: str) -> Event:
 def deadline_at(spec: BatchSpec) -> int:
     """When what has not reported is to be looked for (milliseconds since the epoch)."""
     return spec.expires_at + DEADLINE_GRACE_MS
+
+
+def _sealed(batch: Batch) -> dict[str, Any]:
+    return {"id": batch.spec.id, "handler": batch.spec.handler, "total": batch.total}
 
 
 def _event(spec: BatchSpec, type: str, source: str, at: int, data: dict[str, Any]) -> Event:

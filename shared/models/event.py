@@ -5,12 +5,15 @@ twice: the id is the same each time (`{job}:{type}:{attempt}`) and consumers mer
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from shared.clock import parse_rfc3339, rfc3339
-from shared.models.job import Job
+from shared.models.job import Job, JobStatus
+
+RETRIED: Final = "job.retried"
+"""An attempt failed and another one waits. For statistics alone, and told on a best-effort basis."""
 
 
 class MalformedEvent(ValueError):
@@ -74,18 +77,18 @@ class Event:
 
 
 def job_event(job: Job, *, source: str, at: int) -> Event:
-    """The event of the state that `job` is in: `job.started`, `job.succeeded`, …
+    """The event of the state that `job` is in: `job.started`, `job.retried`, `job.succeeded`, …
 
     source: the service that tells, such as `worker`.
     """
     spec = job.spec
-    verb = "started" if not job.status.terminal else str(job.status)
-    kind = f"job.{verb}"
+    retried = job.status is JobStatus.SCHEDULED
+    kind = f"job.{job.status}" if job.status.terminal else RETRIED if retried else "job.started"
     return Event(
         id=f"{spec.id}:{kind}:{job.attempt}",
         type=kind,
         source=f"/sluice/{source}",
-        time=job.finished_at or job.started_at or at,
+        time=at if retried else job.finished_at or job.started_at or at,
         tenant=spec.tenant,
         batch=spec.batch,
         data={
@@ -97,6 +100,7 @@ def job_event(job: Job, *, source: str, at: int) -> Event:
             "index": spec.index,
             "labels": dict(spec.labels),
             "created_at": spec.created_at,
+            "scheduled_for": spec.scheduled_for,
             "started_at": job.started_at,
             "finished_at": job.finished_at,
             "error_code": job.error.code if job.error else None,

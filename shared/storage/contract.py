@@ -14,6 +14,7 @@ microseconds, and only their differences are used.
 | `queues` | gateway → gateway, worker | written whole |
 | `batches`, `batches/{id}/chunks` | see `batch_contract` | likewise |
 | `schedulers`, `allotments` | scheduler → scheduler (`shard_leases`) | writes have preconditions |
+| `stats` | aggregators → gateways, aggregators (`statistics`) | a document has one writer; sums replace their parts |
 
 Every call ends within the adapter's own deadline. Beside what a method names it raises Overloaded, when too many calls
 wait already and nothing was started, and a write raises DocumentRefused, when no store will ever take the document.

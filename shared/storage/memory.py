@@ -18,6 +18,7 @@ from shared.models.handler import HandlerEntry
 from shared.models.job import Job
 from shared.models.key import ApiKey
 from shared.models.queue import QueueControl
+from shared.models.statistics import Shard
 from shared.models.webhook import Endpoint, Health, TenantHooks
 from shared.storage.contract import (
     DUE_BYTES,
@@ -79,6 +80,7 @@ class MemoryDatabase:
         self.webhook_health: _Collection[Health] = _Collection()
         self.deliveries: _Collection[Delivery] = _Collection()
         self.leases: _Collection[Lease] = _Collection()
+        self.stats: _Collection[Shard] = _Collection()
         self.batches: _Collection[Batch] = _Collection()
         self.chunks: _Collection[Chunk] = _Collection()
 

@@ -91,6 +91,23 @@ WEBHOOKS_OLDEST = Metric(
 )
 WEBHOOKS_IN_FLIGHT = Metric("sluice_webhook_requests_in_flight", "gauge", "Requests to endpoints under way.")
 WEBHOOK_SHARDS = Metric("sluice_webhook_shards", "gauge", "Shards that this instance holds.")
+AGGREGATOR_EVENTS = Metric(
+    "sluice_aggregator_events", "counter", "Events read by aggregators, by what came of them.", ("result",)
+)
+AGGREGATOR_WRITES = Metric(
+    "sluice_aggregator_windows", "counter", "Windows merged, by what they wrote, if anything.", ("wrote",)
+)
+AGGREGATOR_HELD = Metric("sluice_aggregator_events_held", "gauge", "Events that wait for their window's write.")
+AGGREGATOR_SETTLED = Metric(
+    "sluice_aggregator_items_settled",
+    "counter",
+    "Items that had not reported, by whether their end was found or made.",
+    ("how",),
+)
+BATCHES_ENDED = Metric("sluice_batches_ended", "counter", "Batches that are over, by status.", ("status",))
+BATCH_DURATION = Metric(
+    "sluice_batch_duration", "histogram", "From a batch's creation to its end.", (), "seconds", _LONG
+)
 
 
 @dataclass(frozen=True, slots=True)

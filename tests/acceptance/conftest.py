@@ -49,6 +49,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
             "SLUICE_HEAD_SECONDS": "2",
             "SLUICE_BODY_SECONDS": "2",
             "SLUICE_WEBHOOKS_ALLOW_LOCAL": "1",
+            "SLUICE_RUN_TIMES_SECONDS": "1",
         },
     )
     async with System(options) as running:

@@ -29,7 +29,7 @@ EXAMPLES = 8
 SECONDS = 50.0
 BUSY_SECONDS = 20.0
 """For how long a machine that has too much to do may turn requests away."""
-BEYOND_A_SCHEMA = {"/run_at", "/delay_seconds", "/expires_at", "/url", "/webhook/url", "/since", "/headers"}
+BEYOND_A_SCHEMA = {"/from", "/run_at", "/delay_seconds", "/expires_at", "/url", "/webhook/url", "/since", "/headers"}
 """Fields whose limits depend on the time, or on each other."""
 SCOPES = ("jobs:read", "jobs:write", "webhooks", "operator", "system")
 HOLDERS = {"operator": {"operator", "system"}}

@@ -17,6 +17,7 @@ from services.gateway.finished import Kept
 from services.gateway.headers import known_order, wait_seconds
 from services.gateway.problems import Problem
 from services.gateway.replies import Reply
+from services.gateway.run_times import RunTimes
 from services.gateway.shedding import Worth
 from services.gateway.status import Statuses
 from shared.ids import IssuedId
@@ -28,11 +29,14 @@ ROUTE: Final = "/v1/jobs/{id}"
 
 
 class Reads:
-    def __init__(self, *, admission: Admission, statuses: Statuses, holding: Holding, edge: Edge) -> None:
+    def __init__(
+        self, *, admission: Admission, statuses: Statuses, holding: Holding, edge: Edge, run_times: RunTimes
+    ) -> None:
         self._admission = admission
         self._statuses = statuses
         self._holding = holding
         self._edge = edge
+        self._run_times = run_times
 
     def take(self, message: RawRequestMessage, payload: StreamReader, connection: Connection) -> bool:
         started = time.perf_counter()
@@ -56,7 +60,7 @@ class Reads:
         request_id, headers, status = self._edge.next_id(), message.headers, 200
         if "Prefer" in headers or "If-None-Match" in headers:
             wait = wait_seconds(headers.getall("Prefer", ()))
-            reply = _reply(kept.snapshot, wait, headers.get("If-None-Match"))
+            reply = _reply(kept.snapshot, wait, headers.get("If-None-Match"), self._run_times)
             status, answer = reply.status, render(reply, request_id)
         else:
             kept.head = kept.head or head(job_reply(kept.snapshot))
@@ -70,7 +74,9 @@ class Reads:
         wait, issued = wait_seconds(headers.getall("Prefer")), self._statuses.issued(id, key.tenant)
         if wait is None or issued is None or not self._holding.room:
             return False
-        waiter = _Reader(connection, issued, self._edge.next_id(), started, wait, headers.get("If-None-Match"))
+        waiter = _Reader(
+            connection, issued, self._edge.next_id(), started, wait, headers.get("If-None-Match"), self._run_times
+        )
         if self._admission.admit(key):
             self._holding.begin(waiter, wait)
         else:
@@ -81,7 +87,7 @@ class Reads:
 class _Reader(Waiter):
     """Someone who waits for a job that was posted before."""
 
-    __slots__ = ("_if_none_match", "_wait")
+    __slots__ = ("_if_none_match", "_run_times", "_wait")
     method, route = "GET", ROUTE
 
     def __init__(
@@ -92,18 +98,21 @@ class _Reader(Waiter):
         started: float,
         wait: int,
         if_none_match: str | None,
+        run_times: RunTimes,
     ) -> None:
         super().__init__(connection, issued, request_id, started, known_order(if_none_match))
         self._wait = wait
         self._if_none_match = if_none_match
+        self._run_times = run_times
 
     def answer(self, state: Snapshot) -> Reply:
-        return _reply(state, self._wait, self._if_none_match)
+        return _reply(state, self._wait, self._if_none_match, self._run_times)
 
     def refusal(self, problem: Problem) -> Reply:
         return problem.reply(self.request_id)
 
 
-def _reply(state: Snapshot, wait: int | None, if_none_match: str | None) -> Reply:
+def _reply(state: Snapshot, wait: int | None, if_none_match: str | None, run_times: RunTimes) -> Reply:
     headers = {} if wait is None else {"Preference-Applied": f"wait={wait}"}
-    return job_reply(state, if_none_match=if_none_match, headers=headers)
+    retry_after = run_times.retry_after(state)
+    return job_reply(state, if_none_match=if_none_match, headers=headers, retry_after=retry_after)

@@ -1,7 +1,7 @@
 """The contract of storage on Firestore: raw gRPC and protobuf, with single operations grouped into few requests.
 
 jobs  job_lists  dead_letters  timers  shard_leases  idempotency  catalogue  keys  queues     one a repository
-endpoints  deliveries  leases  batches
+endpoints  deliveries  leases  batches  statistics
     └── database                     single reads and writes, and the life of the connection
           ├── writer                 BatchWrite     ┐ grouped by batcher; what waits is bounded by admission;
           ├── reader                 BatchGet       ┘ pending knows a write's fate
@@ -24,6 +24,7 @@ from shared.storage.firestore.leases import FirestoreLeases
 from shared.storage.firestore.limits import Limits
 from shared.storage.firestore.queues import FirestoreQueueControls
 from shared.storage.firestore.shard_leases import FirestoreShardLeases
+from shared.storage.firestore.statistics import FirestoreStatistics
 from shared.storage.firestore.timers import FirestoreTimers
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "FirestoreLeases",
     "FirestoreQueueControls",
     "FirestoreShardLeases",
+    "FirestoreStatistics",
     "FirestoreTenantHooks",
     "FirestoreTimers",
     "Limits",

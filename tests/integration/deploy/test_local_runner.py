@@ -117,7 +117,7 @@ async def test_sigterm_stops_services_in_order_and_leaves_given_backends_alone(b
         assert await run.end() == 0
         await all_gone(children, within=1)
     stopped = [line.split()[-2] for line in run.errors if line.endswith(" stopped")]
-    assert stopped == ["gateway", "scheduler", "webhooks", "worker"]
+    assert stopped == ["gateway", "scheduler", "webhooks", "worker", "aggregator"]
     assert run.errors[-1] == "Stopped."
     assert all([await backend.answers() for backend in backends.all])
 
@@ -140,7 +140,7 @@ async def test_on_push_it_runs_the_same_job_and_ends_as_well(backends: Backends)
         assert await run.end() == 0
         await all_gone(children, within=1)
     stopped = [line.split()[-2] for line in run.errors if line.endswith(" stopped")]
-    assert stopped == ["gateway", "scheduler", "webhooks", "worker", "bridge"]
+    assert stopped == ["gateway", "scheduler", "webhooks", "worker", "aggregator", "bridge"]
 
 
 async def test_ctrl_c_while_it_starts_ends_it_as_well() -> None:

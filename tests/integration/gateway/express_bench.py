@@ -21,6 +21,7 @@ from services.gateway.patience import Patience
 from services.gateway.posting import Posting
 from services.gateway.progress import Progress
 from services.gateway.rates import Limiter
+from services.gateway.run_times import RunTimes
 from services.gateway.server import serving
 from services.gateway.settings import Settings
 from services.gateway.shedding import Lateness
@@ -37,6 +38,7 @@ from shared.models.job import Job, JobSpec, Retention
 from shared.models.key import SCOPES, ApiKey
 from shared.models.public import Snapshot, snapshot
 from shared.storage.memory import MemoryKeys
+from shared.storage.memory_statistics import MemoryStatistics
 from shared.telemetry.metrics import LOOP_STALLS, Metrics
 from shared.telemetry.traces import Traces
 from tests.unit.services.gateway.backends import CACHED, PLAIN, SETTINGS, TENANT, Backends, Gateway, gateway
@@ -168,7 +170,15 @@ async def express_bench(settings: Settings | None = None) -> AsyncIterator[Bench
     )
     await authenticator.authenticate(f"Bearer {TOKEN}", "jobs:read")
     progress = Progress(MemoryStreams(backends.cache))
-    posting = Posting(settings, desk=gate.desk, idempotency=gate.idempotency, waiting=waiting, progress=progress)
+    run_times = RunTimes(MemoryStatistics(backends.database), clock)
+    posting = Posting(
+        settings,
+        desk=gate.desk,
+        idempotency=gate.idempotency,
+        waiting=waiting,
+        progress=progress,
+        run_times=run_times,
+    )
     admission = Admission(authenticator, limiter, lateness, edge, runtime.traces)
     holding = Holding(waiting=waiting, progress=progress, edge=edge)
     posts = Posts(
@@ -179,7 +189,8 @@ async def express_bench(settings: Settings | None = None) -> AsyncIterator[Bench
         edge=edge,
         max_body_bytes=settings.max_body_bytes,
     )
-    lane = Express(Reads(admission=admission, statuses=statuses, holding=holding, edge=edge), posts)
+    reads = Reads(admission=admission, statuses=statuses, holding=holding, edge=edge, run_times=run_times)
+    lane = Express(reads, posts)
     app, patience = web.Application(), Patience(settings.head_seconds, clock)
     app.router.add_route("*", "/{path:.*}", _application)
     async with (

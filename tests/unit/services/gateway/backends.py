@@ -21,6 +21,7 @@ from services.gateway.sharing import Sharing
 from services.gateway.status import Statuses
 from services.gateway.submission import parse_submission
 from services.gateway.submit import Submitter
+from services.gateway.usage import Usage
 from shared.cache.contract import Result
 from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryRecent
@@ -130,6 +131,7 @@ async def gateway(backends: Backends, requests: MemoryIdempotency | None = None)
     )
     handlers = Handlers(MemoryCatalogue(backends.database), clock)
     await handlers.find(PLAIN.name)
+    usage = Usage(MemoryPublisher(backends.broker), Names(SETTINGS.prefix).events, clock)
     submitter = Submitter(
         SETTINGS,
         ids=ids,
@@ -138,6 +140,7 @@ async def gateway(backends: Backends, requests: MemoryIdempotency | None = None)
         schedules=backends.jobs,
         clock=clock,
         hooks=JobHooks(MemoryTenantHooks(backends.database), Rules(), clock),
+        usage=usage,
     )
     recent = MemoryRecent(cache)
     sharing = Sharing(
@@ -147,6 +150,7 @@ async def gateway(backends: Backends, requests: MemoryIdempotency | None = None)
         finished=finished,
         recent=recent,
         aside=aside,
+        usage=usage,
         answers=Counter("answers", "What the cache said.", ["answer"], registry=CollectorRegistry()),
         clock=clock,
     )

@@ -6,11 +6,13 @@ from typing import Any
 from services.gateway.catalogue import CatalogueRoutes
 from services.gateway.handlers import Handlers
 from services.gateway.paging import Cursors
+from services.gateway.run_times import RunTimes
 from shared.clock import ManualClock
 from shared.ids import IdKeys
 from shared.models.handler import HandlerEntry
 from shared.models.key import ApiKey
 from shared.storage.memory import MemoryCatalogue, MemoryDatabase
+from shared.storage.memory_statistics import MemoryStatistics
 from tests.unit.services.gateway.asking import answered, request
 
 KEY = ApiKey("k", "acme", b"", frozenset())
@@ -38,7 +40,8 @@ class Bench:
         catalogue = MemoryCatalogue(self.database)
         self.announce = catalogue.announce
         self.handlers = Handlers(catalogue, self.clock)
-        self.routes = CatalogueRoutes(self.handlers, Cursors(IdKeys({1: b"k" * 32})))
+        self.run_times = RunTimes(MemoryStatistics(self.database), self.clock)
+        self.routes = CatalogueRoutes(self.handlers, Cursors(IdKeys({1: b"k" * 32})), self.run_times)
 
     async def page(self, **query: str) -> tuple[int, Any]:
         return await answered(self.routes.page, KEY, request(path="/v1/handlers", query=query))

@@ -28,6 +28,7 @@ from services.gateway.routes import (
     table,
     webhooks_table,
 )
+from services.gateway.run_times import RunTime
 from services.gateway.submission import parse_submission
 from shared.clock import ManualClock
 from shared.models.batch import Batch, BatchEntry, BatchSpec, BatchStatus, ReduceSpec
@@ -167,7 +168,7 @@ def test_what_is_shown_has_the_members_that_are_described() -> None:
     assert set(shown_endpoint(endpoint, now=0, secret="s")) == members("WebhookWithSecret")
     delivery = Delivery("dlv_1", "acme", "msg_1", "job.failed", "whk_1", "job_1", b"", 0, 1, 0)
     assert set(shown_delivery(delivery)) == members("Delivery")
-    assert set(shown_handler(entry())) == members("Handler")
+    assert set(shown_handler(entry(), RunTime(1.0, 2.0))) == members("Handler")
     job = Job.queued(JobSpec("job_1", "acme", "h", "q", b"", 0, 1, 1.0, 1))
     assert set(orjson.loads(render(job))) | {"input"} == members("Job")
     assert set(orjson.loads(render_entry(job))) == members("JobEntry")

@@ -31,6 +31,7 @@ from shared.storage.firestore.keys import KEY_FIELDS
 from shared.storage.firestore.protobuf import ASCENDING, CONTAINS, DESCENDING, EQUAL, BatchWriteRequest
 from shared.storage.firestore.queues import QUEUE_FIELDS
 from shared.storage.firestore.shard_leases import ALLOTMENT_FIELDS, TERM_FIELDS
+from shared.storage.firestore.statistics import STATISTICS_FIELDS, old_query, shards_query
 from shared.storage.firestore.timers import TIMER_FIELDS, set_timer
 from shared.storage.webhook_contract import DeliveryFilter
 
@@ -50,6 +51,7 @@ FIELDS = {
     "webhook_health": set(HEALTH_FIELDS),
     "batches": {*batch_codec.SPEC_FIELDS, *batch_codec.STATE_FIELDS},
     "chunks": set(CHUNK_FIELDS),
+    "stats": set(STATISTICS_FIELDS),
 }
 
 FULL = Job(
@@ -125,7 +127,7 @@ def test_no_field_is_declared_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    "collection", ["jobs", "timers", "idempotency", "deliveries", "webhook_health", "batches", "chunks"]
+    "collection", ["jobs", "timers", "idempotency", "deliveries", "webhook_health", "batches", "chunks", "stats"]
 )
 def test_no_field_of_a_hot_collection_has_an_index_of_its_own(collection: str) -> None:
     """An index on each rising time, fence or output would bound writes and be paid for, and no query would use it."""
@@ -148,18 +150,21 @@ def test_what_grows_with_the_work_vanishes_by_itself() -> None:
         ("idempotency", "expire_at"),
         ("jobs", "expire_at"),
         ("schedulers", "expire_at"),
+        ("stats", "expire_at"),
     ]
 
 
 SPREADS = {"shard", "endpoint", "subject"}
-"""What leads an index on a rising time: an endpoint is called a few times a second, a job is the subject of a few."""
+"""What leads an index on a rising time: an endpoint is called a few times a second, a job is the subject of a few.
+A tenant has statistics of a few documents a minute."""
 
 
 def test_every_index_on_a_rising_time_is_led_by_what_spreads_it() -> None:
     for index in DECLARED["indexes"]:
         paths = [field["fieldPath"] for field in index["fields"]]
-        assert SPREADS & set(paths[:-1])
-        assert paths[-1] in {"created_at", "dead_at", "due_at"}
+        spreads = SPREADS | ({"tenant"} if index["collectionGroup"] == "stats" else set())
+        assert spreads & set(paths[:-1])
+        assert paths[-1] in {"created_at", "dead_at", "due_at", "at"}
 
 
 def fields_of(query: Any) -> list[dict[str, str]]:
@@ -281,3 +286,9 @@ def test_a_stub_is_in_no_index_of_lists() -> None:
     fields = writes.create(BatchWriteRequest(), "jobs/job_1")
     set_spec(fields, FULL.spec, listed=False)
     assert set(SPEC_FIELDS) - set(fields) == {"shard"}
+
+
+@pytest.mark.parametrize("query", [shards_query("t", 1, 2, 1), old_query(1, 1, 1)])
+def test_every_query_for_statistics_has_its_index(query: Any) -> None:
+    wanted = {"collectionGroup": "stats", "queryScope": "COLLECTION", "fields": fields_of(query)}
+    assert wanted in DECLARED["indexes"]
