@@ -115,7 +115,7 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
     consumer = Consumer(adapters.source, [Lane(subscription)], consuming.handle, capacity=settings.events, clock=clock)
     _show(metrics, clock, deliverer, shards)
     await shards.turn()
-    async with running(shards.run(), deliverer.run(attempts), deliverer.look(shards), consumer.run()):
+    async with running(shards.run(), deliverer.run(attempts, shards), deliverer.look(shards), consumer.run()):
 
         async def stop() -> None:
             consumer.stop_taking()
