@@ -2,7 +2,7 @@
 
 A tenant's document is read for each event (reads of one moment travel together, and events of one tenant share one):
 its version changes with every change of an endpoint, so endpoints are read again only then. What is called may be as
-old as `endpoint_seconds`; that something is not to be called is never remembered, for what it missed would be put aside.
+old as `endpoint_seconds`; that something is not to be called is never remembered, or it would miss what comes then.
 """
 
 import asyncio
