@@ -6,7 +6,7 @@ the store, its `due_at` moved on where it is known that nothing can be sent befo
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,7 +84,7 @@ class Deliverer:
         """Whether something of the shard is being sent."""
         return self._active.get(shard, 0) > 0
 
-    def lost(self, shards: set[int]) -> None:
+    def lost(self, shards: Collection[int]) -> None:
         """These are another's now: what waits here is for it to find in the store."""
         endpoints = [endpoint for endpoint in self._turns.lanes if delivery_shard(endpoint) in shards]
         for stored in self._turns.forget(endpoints):

@@ -12,7 +12,7 @@ microseconds, and only their differences are used.
 | `handlers` | worker at start → gateway | the same version announces the same entry |
 | `keys` | `sluice-admin`, gateway → gateway | written whole; changed by precondition |
 | `queues` | gateway → gateway, worker | written whole |
-| `schedulers`, `allotments` | scheduler → scheduler (`shard_leases`) | writes have preconditions |
+| `terms`, `allotments` | scheduler, webhooks → its own kind (`shard_leases`) | writes have preconditions |
 
 Every call ends within the adapter's own deadline. Beside what a method names it raises Overloaded, when too many calls
 wait already and nothing was started, and a write raises DocumentRefused, when no store will ever take the document.

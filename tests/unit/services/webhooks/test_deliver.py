@@ -15,7 +15,8 @@ from shared.config import Secret
 from shared.models.delivery import Delivery
 from shared.storage.contract import Stored
 from shared.storage.memory import MemoryDatabase
-from shared.storage.memory_webhooks import MemoryDeliveries, MemoryHealths, MemoryLeases
+from shared.storage.memory_webhooks import MemoryDeliveries, MemoryHealths
+from shared.storage.webhook_contract import DELIVERY_SHARDS
 
 DEADLINE_SECONDS = 5.0
 """After which the store's adapter gives up."""
@@ -35,6 +36,12 @@ class Slow(MemoryDeliveries):
         self.asked += 1
         await self._clock.sleep(self.seconds)
         return await super().due(shards, until=until, limit=limit)
+
+
+class Everything:
+    """A tenure without rivals."""
+
+    shards = frozenset(range(DELIVERY_SHARDS))
 
 
 @dataclass
@@ -81,8 +88,7 @@ async def looking() -> AsyncIterator[Bench]:
         clock=clock,
         chance=lambda: 0.5,
     )
-    shards = Shards(MemoryLeases(database), "one", clock, seconds=1e6, busy=deliverer.busy, lost=deliverer.lost)
-    await shards.turn()
+    shards = Shards(Everything())
     task = asyncio.create_task(deliverer.look(shards))
     try:
         yield Bench(clock, database, deliveries, deliverer, turns)

@@ -39,7 +39,7 @@ FIELDS = {
     "handlers": set(HANDLER_FIELDS),
     "keys": set(KEY_FIELDS),
     "queues": set(QUEUE_FIELDS),
-    "schedulers": set(TERM_FIELDS),
+    "terms": set(TERM_FIELDS),
     "allotments": set(ALLOTMENT_FIELDS),
     "deliveries": {*FIXED_FIELDS, *DELIVERY_STATE_FIELDS},
     "webhooks": set(ENDPOINT_FIELDS),
@@ -138,7 +138,7 @@ def test_jobs_keyed_requests_and_deliveries_vanish_by_themselves() -> None:
         ("deliveries", "expire_at"),
         ("idempotency", "expire_at"),
         ("jobs", "expire_at"),
-        ("schedulers", "expire_at"),
+        ("terms", "expire_at"),
     ]
 
 
