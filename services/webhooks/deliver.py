@@ -13,6 +13,7 @@ from typing import Final
 from services.webhooks.attempt import Attempts
 from services.webhooks.health import HealthBook, pause_seconds
 from services.webhooks.lanes import Lane, Standing, Turn, Turns
+from services.webhooks.looks import Looks
 from services.webhooks.room import Room
 from services.webhooks.settings import Settings
 from services.webhooks.shards import Shards
@@ -32,11 +33,9 @@ CROWDED_SECONDS: Final = 20.0
 SPREAD_SECONDS: Final = 30.0
 """Over which what was put off comes back."""
 MAX_LANES: Final = 20_000
-POLL_SHARE: Final = 9
-"""A look that took a tenth of a second is followed by none for nine: the store has other things to do."""
 LONGEST_PAUSE_SECONDS: Final = 1.0
-"""Between looks, all the same: what another process made due waits for no more than that, whatever a look took. One
-that waits for a store that stands still takes seconds."""
+"""Between looks: what another process made due waits for no more than that, whatever a look took. One that waits for a
+store that stands still takes seconds."""
 
 _log = logging.getLogger("sluice.webhooks")
 
@@ -69,6 +68,7 @@ class Deliverer:
         self._clock = clock
         self._chance = chance
         self._room = Room(settings.backlog)
+        self._looks = Looks()
         self._active: dict[int, int] = {}
         """Attempts under way, by shard."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,17 +128,23 @@ class Deliverer:
     async def look(self, shards: Shards) -> None:
         """Take what is due from the store, until cancelled."""
         while True:
-            began = self._clock.monotonic()
-            more = False
+            began, more = self._clock.monotonic(), False
+            since = self._looks.since(shards.held, began)
             if not self._stopping:
                 try:
-                    more = await self._take_due(shards)
+                    more = await self._take_due(shards, since)
                 except (Unavailable, Overloaded) as fault:
                     _log.warning("what is due cannot be read", extra={"fault": type(fault).__name__})
-            took = self._clock.monotonic() - began
-            pause = max(self._settings.poll_seconds * (0.75 + 0.5 * self._chance()), took * POLL_SHARE)
-            pause = min(pause, max(LONGEST_PAUSE_SECONDS, self._settings.poll_seconds))
-            await self._clock.sleep(min(pause, took) if more else pause)
+            now = self._clock.monotonic()
+            self._looks.ended(since, now, now - began)
+            await self._clock.sleep(self._pause(now - began, more=more))
+
+    def _pause(self, took: float, *, more: bool) -> float:
+        """Until the next look. A store that takes long to answer has other things to do, and all the same is asked."""
+        if more:
+            return min(took, LONGEST_PAUSE_SECONDS)
+        poll = self._settings.poll_seconds
+        return max(poll * (0.75 + 0.5 * self._chance()), min(took, max(poll, LONGEST_PAUSE_SECONDS)))
 
     async def stop(self) -> None:
         """Start nothing more."""
@@ -152,20 +158,23 @@ class Deliverer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _take_due(self, shards: Shards) -> bool:
+    async def _take_due(self, shards: Shards, since: int) -> bool:
         """Whether there may be more at once."""
         held, now = shards.held, self._clock.now()
         limit = PAGE + len(self._room)  # what is in memory may be due in the store as well
-        found = await self._deliveries.due(held, until=now, limit=limit) if held else ()
-        oldest = min((each.value.due_at for each in found if each.value.due_at is not None), default=None)
-        self.backlog = Backlog(len(found), oldest)
+        found = await self._deliveries.due(held, since=since, until=now, limit=limit) if held else ()
+        dues = [each.value.due_at for each in found if each.value.due_at is not None]
+        if not since:
+            self.backlog = Backlog(len(found), min(dues, default=None))
         new = [each for each in found if each.value.id not in self._room and shards.holds(each.value.endpoint)]
-        taken = await self._admit(new)
+        await self._admit(new)
         self._prune()
-        return len(found) >= limit and taken > 0
+        full = len(found) >= limit
+        self._looks.saw(held, max(dues) if full else now)
+        return full and bool(new)
 
-    async def _admit(self, found: Sequence[Stored[Delivery]]) -> int:
-        """Let what may be sent soon wait here, and put off the rest. How many left the due index, or will."""
+    async def _admit(self, found: Sequence[Stored[Delivery]]) -> None:
+        """Let what may be sent soon wait here, and put off the rest."""
         places = {(each.value.endpoint, each.value.tenant) for each in found}
         await asyncio.gather(*(self._lane(*place) for place in places))
         later = []
@@ -176,7 +185,6 @@ class Deliverer:
             elif stored.value.id not in self._room:
                 self._put(lane, stored)
         await asyncio.gather(*later)
-        return len(found)
 
     def _closed_seconds(self, lane: Lane) -> float:
         """For how long nothing more of the lane is to wait in memory; 0: it may."""

@@ -128,12 +128,14 @@ class MemoryDeliveries:
         stored, _ = self._deliveries.documents[delivery.id]
         return self._write(replace(delivery, body=stored.body))
 
-    async def due(self, shards: Collection[int], *, until: int, limit: int) -> Sequence[Stored[Delivery]]:
+    async def due(
+        self, shards: Collection[int], *, since: int = 0, until: int, limit: int
+    ) -> Sequence[Stored[Delivery]]:
         await self._database.answer()
         waiting = [
             (each.due_at, each.id, each, version)
             for each, version in self._deliveries.documents.values()
-            if each.due_at is not None and each.due_at <= until and delivery_shard(each.endpoint) in shards
+            if each.due_at is not None and since <= each.due_at <= until and delivery_shard(each.endpoint) in shards
         ]
         waiting.sort(key=lambda found: found[:2])
         return [Stored(each, version, self._database.now()) for _, _, each, version in waiting[:limit]]

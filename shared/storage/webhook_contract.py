@@ -103,8 +103,10 @@ class DeliveryWrites(DeliveryReader, Protocol):
 class Deliveries(DeliveryWrites, Protocol):
     """What the webhooks service needs."""
 
-    async def due(self, shards: Collection[int], *, until: int, limit: int) -> Sequence[Stored[Delivery]]:
-        """Deliveries of `shards` with `due_at` up to `until`, earliest first. Raises StoreUnavailable."""
+    async def due(
+        self, shards: Collection[int], *, since: int = 0, until: int, limit: int
+    ) -> Sequence[Stored[Delivery]]:
+        """Deliveries of `shards` with `due_at` from `since` to `until`, earliest first. Raises StoreUnavailable."""
         ...
 
     async def recoverable(

@@ -59,8 +59,10 @@ class PointedDeliveries:
         self._points.reach(f"{act}.after")
         return result
 
-    async def due(self, shards: Collection[int], *, until: int, limit: int) -> Sequence[Stored[Delivery]]:
-        return await self._deliveries.due(shards, until=until, limit=limit)
+    async def due(
+        self, shards: Collection[int], *, since: int = 0, until: int, limit: int
+    ) -> Sequence[Stored[Delivery]]:
+        return await self._deliveries.due(shards, since=since, until=until, limit=limit)
 
     async def recoverable(
         self, endpoint: str, *, since: int, after: DeliveryPlace | None, limit: int

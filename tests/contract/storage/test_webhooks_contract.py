@@ -229,6 +229,8 @@ async def test_due_deliveries_of_the_shards_that_are_asked_for(hooks: Hooks) -> 
     assert all(each.value.body for each in found)
     some = await hooks.deliveries.due(wanted, until=AT + 50, limit=2)
     assert [each.value.id for each in some] == [f"dlv_{n}" for n in expected[:2]]
+    behind = await hooks.deliveries.due(wanted, since=found[1].value.due_at or 0, until=AT + 50, limit=100)
+    assert [each.value.id for each in behind] == [each.value.id for each in found[1:]]
     assert list(await hooks.deliveries.due([], until=AT + 50, limit=2)) == []
 
 
