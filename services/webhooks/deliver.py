@@ -36,6 +36,8 @@ MAX_LANES: Final = 20_000
 LONGEST_PAUSE_SECONDS: Final = 1.0
 """Between looks: what another process made due waits for no more than that, whatever a look took. One that waits for a
 store that stands still takes seconds."""
+MAX_FAILURES: Final = 3
+"""In a row, each of which doubles the pause: a store that cannot answer is not helped by being asked."""
 
 _log = logging.getLogger("sluice.webhooks")
 
@@ -69,6 +71,8 @@ class Deliverer:
         self._chance = chance
         self._room = Room(settings.backlog)
         self._looks = Looks()
+        self._failures = 0
+        """Looks in a row that failed."""
         self._active: dict[int, int] = {}
         """Attempts under way, by shard."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,23 +132,31 @@ class Deliverer:
     async def look(self, shards: Shards) -> None:
         """Take what is due from the store, until cancelled."""
         while True:
-            began, more = self._clock.monotonic(), False
+            began = self._clock.monotonic()
             since = self._looks.since(shards.held, began)
-            if not self._stopping:
-                try:
-                    more = await self._take_due(shards, since)
-                except (Unavailable, Overloaded) as fault:
-                    _log.warning("what is due cannot be read", extra={"fault": type(fault).__name__})
+            more = not self._stopping and await self._looked(shards, since)
             now = self._clock.monotonic()
             self._looks.ended(since, now, now - began)
             await self._clock.sleep(self._pause(now - began, more=more))
+
+    async def _looked(self, shards: Shards, since: int) -> bool:
+        """Whether there may be more at once."""
+        try:
+            more = await self._take_due(shards, since)
+        except (Unavailable, Overloaded) as fault:
+            _log.warning("what is due cannot be read", extra={"fault": type(fault).__name__})
+            self._failures = min(self._failures + 1, MAX_FAILURES)
+            return False
+        self._failures = 0
+        return more
 
     def _pause(self, took: float, *, more: bool) -> float:
         """Until the next look. A store that takes long to answer has other things to do, and all the same is asked."""
         if more:
             return min(took, LONGEST_PAUSE_SECONDS)
         poll = self._settings.poll_seconds
-        return max(poll * (0.75 + 0.5 * self._chance()), min(took, max(poll, LONGEST_PAUSE_SECONDS)))
+        longest = LONGEST_PAUSE_SECONDS * 2 ** max(0, self._failures - 1)
+        return max(poll * (0.75 + 0.5 * self._chance()), min(took, max(poll, longest)))
 
     async def stop(self) -> None:
         """Start nothing more."""

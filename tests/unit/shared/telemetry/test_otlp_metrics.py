@@ -21,7 +21,7 @@ from shared.telemetry.otlp_metrics import exported
 
 
 @dataclass
-class Collector(MetricsServiceServicer):  # type: ignore[misc]  # generated without types
+class Collector(MetricsServiceServicer):
     """A real OTLP server, which keeps what it is sent."""
 
     endpoint: str = ""
@@ -43,7 +43,7 @@ class Collector(MetricsServiceServicer):  # type: ignore[misc]  # generated with
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
     server, running = grpc.aio.server(), Collector()
-    add_MetricsServiceServicer_to_server(running, server)
+    add_MetricsServiceServicer_to_server(running, server)  # type: ignore[no-untyped-call]  # generated without types
     running.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     yield running
