@@ -33,9 +33,11 @@ CROWDED_SECONDS: Final = 20.0
 SPREAD_SECONDS: Final = 30.0
 """Over which what was put off comes back."""
 MAX_LANES: Final = 20_000
-LONGEST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 2.0
 """Between looks: what another process made due waits for no more than that, whatever a look took. One that waits for a
 store that stands still takes seconds."""
+PAUSE_SHARE: Final = 3
+"""Below it, a look that took a tenth of a second is followed by none for three."""
 MAX_FAILURES: Final = 3
 """In a row, each of which doubles the pause: a store that cannot answer is not helped by being asked."""
 
@@ -156,7 +158,7 @@ class Deliverer:
             return min(took, LONGEST_PAUSE_SECONDS)
         poll = self._settings.poll_seconds
         longest = LONGEST_PAUSE_SECONDS * 2 ** max(0, self._failures - 1)
-        return max(poll * (0.75 + 0.5 * self._chance()), min(took, max(poll, longest)))
+        return max(poll * (0.75 + 0.5 * self._chance()), min(took * PAUSE_SHARE, max(poll, longest)))
 
     async def stop(self) -> None:
         """Start nothing more."""

@@ -31,9 +31,8 @@ TENANTS = 100
 """Each with as many endpoints as a tenant may have."""
 HEALTHY_EVENTS = 400
 NEWCOMERS = 20
-NEW_SECONDS = 10.0
-"""For the slowest of them, which an emulator answers that scans ten thousand documents for whoever asks what is due.
-Behind the dead ones it would wait for many minutes: each holds a slot for fifteen seconds."""
+NEW_SECONDS = 3.0
+"""For the slowest of them. Behind the dead ones it would wait for many minutes: each holds a slot for 15 s."""
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield running
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_ten_thousand_black_holes_leave_a_healthy_endpoint_its_second(
     backends: Backends, receiver: Receiver
 ) -> None:
@@ -74,20 +73,24 @@ async def test_ten_thousand_black_holes_leave_a_healthy_endpoint_its_second(
     _log.info("new ones: p50 %.3f s, the slowest %.3f s", firsts[len(firsts) // 2], firsts[-1])
     assert len(lags) == HEALTHY_EVENTS
     assert p99 < 1.0
-    assert firsts[len(firsts) // 2] < 2.0
+    assert firsts[len(firsts) // 2] < 1.0
     assert firsts[-1] < NEW_SECONDS
 
 
 async def _first_lags(b: Bench, receiver: Receiver) -> list[float]:
-    """Seconds to the first request that each of some endpoints ever gets, one a second, each of a tenant of its own."""
+    """Seconds from the delivery to the request, the first that each of some endpoints ever gets; each has a tenant.
+
+    Who is to be told of an event takes a query, for which the emulator scans all endpoints: that is not counted.
+    """
     loop, found = asyncio.get_running_loop(), []
     for n in range(NEWCOMERS):
         tenant, path = b.new_tenant(), f"/new-{n}"
         await b.register(tenant, path)
         began = loop.time()
         await b.publish(b.event(tenant))
-        [arrival] = await receiver.until(1, path)
-        found.append(arrival.at - began)
+        [arrival] = await receiver.until(1, path, within=120)
+        [delivery] = await b.log(tenant)
+        found.append(arrival.at - loop.time() + (b.adapters.clock.now() - delivery.created_at) / 1_000)
         await asyncio.sleep(1.0 - min(1.0, loop.time() - began))
     return found
 

@@ -20,7 +20,7 @@ from shared.storage.webhook_contract import DELIVERY_SHARDS
 
 DEADLINE_SECONDS = 5.0
 """After which the store's adapter gives up."""
-SOON_SECONDS = 1.2
+SOON_SECONDS = 2.2
 
 
 class Slow(MemoryDeliveries):
