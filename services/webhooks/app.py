@@ -13,7 +13,7 @@ import aiohttp
 
 from services.webhooks.attempt import Attempts, Measures
 from services.webhooks.consume import Consuming
-from services.webhooks.deliver import Deliverer
+from services.webhooks.deliver import GIVE_BACK_SECONDS, Deliverer
 from services.webhooks.directory import Directory
 from services.webhooks.egress import DnsLookup, session
 from services.webhooks.health import HealthBook
@@ -128,7 +128,8 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
             await deliverer.stop()
 
         async def drain(seconds: float) -> None:
-            await deliverer.drain(max(0.0, seconds - RELEASE_SECONDS))
+            await deliverer.drain(max(0.0, seconds - RELEASE_SECONDS - GIVE_BACK_SECONDS))
+            await deliverer.give_back()
             await consumer.drain(deadline_seconds=RELEASE_SECONDS / 2)
             await tenure.leave()
 

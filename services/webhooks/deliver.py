@@ -38,6 +38,7 @@ LONGEST_PAUSE_SECONDS: Final = 2.0
 store that stands still takes seconds."""
 PAUSE_SHARE: Final = 3
 """Below it, a look that took a tenth of a second is followed by none for three."""
+GIVE_BACK_SECONDS: Final = 1.0
 MAX_FAILURES: Final = 3
 """In a row, each of which doubles the pause: a store that cannot answer is not helped by being asked."""
 
@@ -157,7 +158,7 @@ class Deliverer:
         if more:
             return min(took, LONGEST_PAUSE_SECONDS)
         poll = self._settings.poll_seconds
-        longest = LONGEST_PAUSE_SECONDS * 2 ** max(0, self._failures - 1)
+        longest = LONGEST_PAUSE_SECONDS * (1 << max(0, self._failures - 1))
         return max(poll * (0.75 + 0.5 * self._chance()), min(took * PAUSE_SHARE, max(poll, longest)))
 
     async def stop(self) -> None:
@@ -171,6 +172,15 @@ class Deliverer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def give_back(self) -> None:
+        """What waits here is due at once for whoever comes after us. Best effort, within a moment."""
+        waiting = self._turns.forget(list(self._turns.lanes))
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await asyncio.gather(*(self._put_off(stored, self._clock.now()) for stored in waiting))
+        except TimeoutError:
+            _log.warning("not everything that waited was given back", extra={"deliveries": len(waiting)})
 
     async def _take_due(self, shards: Shards, since: int) -> bool:
         """Whether there may be more at once."""
@@ -195,7 +205,7 @@ class Deliverer:
         for stored in found:
             lane = self._turns.lane(stored.value.endpoint, stored.value.tenant)
             if (pause := self._closed_seconds(lane)) > 0:
-                later.append(self._put_off(stored, pause))
+                later.append(self._put_off(stored, self._clock.now() + self._spread(pause)))
             elif stored.value.id not in self._room:
                 self._put(lane, stored)
         await asyncio.gather(*later)
@@ -219,8 +229,7 @@ class Deliverer:
         self._turns.put(lane, stored, self._clock.monotonic())
         self._wake_up.set()
 
-    async def _put_off(self, stored: Stored[Delivery], seconds: float) -> None:
-        until = self._clock.now() + self._spread(seconds)
+    async def _put_off(self, stored: Stored[Delivery], until: int) -> None:
         try:
             await self._deliveries.update(stored.value.put_off(until), stored.version)
         except (Unavailable, Overloaded) as fault:
@@ -246,8 +255,10 @@ class Deliverer:
     async def _attempt(self, attempts: Attempts, shards: Shards, turn: Turn) -> None:
         lane = turn.lane
         try:
-            if shards.holds(lane.endpoint):  # else it is another's to find in the store
+            if shards.holds(lane.endpoint):
                 await attempts.make(lane, turn.stored)
+            else:
+                await self._put_off(turn.stored, self._clock.now())  # for whoever has it now to find
         finally:
             now = self._clock.monotonic()
             self._active[delivery_shard(lane.endpoint)] -= 1
@@ -261,7 +272,8 @@ class Deliverer:
         """The lane has closed for a while: nothing of it waits in memory."""
         waiting = lane.empty()
         try:
-            await asyncio.gather(*(self._put_off(stored, pause_seconds(lane, now)) for stored in waiting))
+            until = (self._clock.now() + self._spread(pause_seconds(lane, now)) for _ in waiting)
+            await asyncio.gather(*map(self._put_off, waiting, until))
         finally:
             for stored in waiting:
                 self._room.leave(stored.value.id)

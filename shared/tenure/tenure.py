@@ -72,6 +72,7 @@ class Tenure:
         self._shards: frozenset[int] = frozenset()
         self._known: frozenset[int] = frozenset()
         """Those that may have to be told lost: they were ours when we last knew."""
+        self._first = True
         self._turning = asyncio.Lock()
         self._leaving = False
 
@@ -102,6 +103,9 @@ class Tenure:
             if not await self._renewed():
                 return
             there = await self._there()
+            if self._first:
+                there -= await self._predecessors()
+                self._first = False
             if self._term in there:
                 await self._settle(there)
         except (Unavailable, Overloaded) as fault:
@@ -154,6 +158,15 @@ class Tenure:
         found = await self._leases.terms()
         await self._put_away([each for each in found if each.idle_seconds >= each.value.lease_seconds * 10])
         return {each.value.id for each in found if each.idle_seconds < each.value.lease_seconds}
+
+    async def _predecessors(self) -> set[str]:
+        """The terms of who had our name before us: names are unique, so it has died, and nobody has to wait for that
+        to show.
+        """
+        found = [each for each in await self._leases.terms() if each.value.instance == self._instance]
+        dead = [each for each in found if each.value.id != self._term]
+        await self._put_away(dead)
+        return {each.value.id for each in dead}
 
     async def _put_away(self, lapsed: Sequence[Stored[Term]]) -> None:
         await asyncio.gather(*(self._leases.end(each.value.id, each.version) for each in lapsed))

@@ -13,7 +13,7 @@ from services.webhooks.shards import Shards
 from shared.clock import ManualClock
 from shared.config import Secret
 from shared.models.delivery import Delivery
-from shared.storage.contract import Stored
+from shared.storage.contract import Stored, Version
 from shared.storage.memory import MemoryDatabase
 from shared.storage.memory_webhooks import MemoryDeliveries, MemoryHealths
 from shared.storage.webhook_contract import DELIVERY_SHARDS
@@ -142,3 +142,19 @@ async def test_what_waits_in_memory_hides_nothing_from_us() -> None:
         await b.deliveries.create(replace(b.delivery("late"), due_at=b.clock.now()))
         await b.clock.advance(SOON_SECONDS)
         assert b.waits("late")
+
+
+async def test_what_waits_is_due_at_once_for_whoever_comes_next() -> None:
+    async with looking() as b:
+        await b.clock.advance(1.0)
+        made = b.delivery("one", due_at=b.clock.now() + 30_000)
+        version = await b.deliveries.create(made)
+        assert isinstance(version, Version)
+        await b.deliverer.first_due(made.endpoint, made.tenant, Shards(Everything()))
+        b.deliverer.offer(Stored(made, version, version.updated_at), Shards(Everything()))
+        assert b.waits("one")
+        await b.deliverer.stop()
+        await b.deliverer.give_back()
+        stored = await b.deliveries.read(made.id)
+        assert stored is not None
+        assert stored.value.due_at == b.clock.now()

@@ -117,3 +117,18 @@ async def test_groups_see_nothing_of_each_other() -> None:
             tasks.start(each.tenure.run())
         await clock.advance(3 * BEAT)
         assert one.tenure.shards == two.tenure.shards == ALL
+
+
+async def test_who_comes_back_under_its_name_has_at_once_what_it_had() -> None:
+    """As a container that is started again in its place does."""
+    clock = ManualClock()
+    database = MemoryDatabase(clock)
+    async with Tasks() as tasks:
+        tasks.start(Process("one", database, clock).tenure.run())
+        await clock.advance(BEAT)
+    again = Process("one", database, clock)
+    again.terms["one"] = 10
+    async with Tasks() as tasks:
+        tasks.start(again.tenure.run())
+        await clock.advance(0.1)
+        assert again.tenure.shards == ALL
