@@ -2,52 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
 
-import grpc.aio
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
-    MetricsServiceServicer,
-    add_MetricsServiceServicer_to_server,
-)
 
 from shared.telemetry.metrics import HTTP_DURATION, HTTP_HELD, HTTP_REQUESTS, LOOP_LATENESS, Metrics
 from shared.telemetry.otlp_metrics import exported
-
-
-@dataclass
-class Collector(MetricsServiceServicer):
-    """A real OTLP server, which keeps what it is sent."""
-
-    endpoint: str = ""
-    requests: list[ExportMetricsServiceRequest] = field(default_factory=list)
-    came: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def Export(self, request: ExportMetricsServiceRequest, _context: Any) -> ExportMetricsServiceResponse:  # noqa: N802
-        self.requests.append(request)
-        self.came.set()
-        return ExportMetricsServiceResponse()
-
-    @property
-    def latest(self) -> dict[str, Any]:
-        [resource] = self.requests[-1].resource_metrics
-        [scope] = resource.scope_metrics
-        return {metric.name: metric for metric in scope.metrics}
+from tests.unit.shared.telemetry.collector import Collector, collecting
 
 
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
-    server, running = grpc.aio.server(), Collector()
-    add_MetricsServiceServicer_to_server(running, server)  # type: ignore[no-untyped-call]  # generated without types
-    running.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    yield running
-    await server.stop(None)
+    async with collecting() as running:
+        yield running
 
 
 def kept() -> Metrics:
