@@ -120,6 +120,6 @@ class ServiceSettings:
     log_level: str = setting("INFO", why="DEBUG adds a line for every read")
     retention_succeeded_seconds: int = setting(86_400, unit="seconds", why="how long a succeeded job can be read")
     retention_other_seconds: int = setting(604_800, unit="seconds", why="how long any other finished job can be read")
-    otlp_endpoint: str = setting("", why="OTLP/gRPC endpoint for traces; empty exports nothing")
+    otlp_endpoint: str = setting("", why="OTLP/gRPC endpoint for traces and metrics; empty exports nothing")
     trace_ratio: float = setting(0.0, why="share of requests without a traceparent that start a trace, 0 to 1")
     instance: str = setting("", env="HOSTNAME", why="names this process in logs and claims")

@@ -48,7 +48,7 @@ class Service:
     checks: Mapping[str, Check]
     """What must answer for the service to be ready, by name."""
     stop_taking: Callable[[], Awaitable[None]]
-    """No new work from here on. Returns at once."""
+    """No new work from here on. Returns at once, or after as long as it takes a proxy to send no more."""
     drain: Callable[[float], Awaitable[None]]
     """Finish what runs within so many seconds, and release the rest."""
 
@@ -129,7 +129,7 @@ def run(name: str, settings_type: type[S], app: App[S]) -> None:
         sys.exit(EXIT_CONFIG)
     instance = _instance(settings.instance or socket.gethostname())
     settings = replace(settings, instance=instance)
-    logs.configure(name, instance, level=settings.log_level)
+    logs.configure(name, instance, level=settings.log_level, project=settings.project)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_live(name, settings, app))
@@ -151,7 +151,7 @@ async def _live(name: str, settings: S, app: App[S]) -> None:
     runtime = Runtime(Metrics(), traces, Readiness())
     runtime.metrics.watch_process()
     stop = _stop_signal()
-    async with _admin(settings, runtime), app(settings, runtime) as service:
+    async with _admin(settings, runtime), _exported(name, settings, runtime), app(settings, runtime) as service:
         runtime.readiness.up(service.checks)
         _calm_the_collector()
         _log.info("started")
@@ -188,6 +188,18 @@ def _give_up() -> None:
     _log.critical("the drain hangs; leaving", extra={"tasks": sorted(t.get_name() for t in asyncio.all_tasks())[:50]})
     sys.stdout.flush()
     os._exit(1)
+
+
+@asynccontextmanager
+async def _exported(name: str, settings: ServiceSettings, runtime: Runtime) -> AsyncIterator[None]:
+    """Metrics go to the collector, if there is one."""
+    if not settings.otlp_endpoint:
+        yield
+        return
+    from shared.telemetry.otlp_metrics import exported
+
+    async with exported(runtime.metrics.registry, name, settings.instance, settings.otlp_endpoint):
+        yield
 
 
 @asynccontextmanager

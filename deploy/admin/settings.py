@@ -23,6 +23,7 @@ class Settings:
     dev_keys: Secret = setting(Secret(""), why="development keys as tenant:sk_<id>_<secret>, comma-separated")
     redis_url: str = setting("redis://127.0.0.1:6379/0", env="REDIS_URL", why="the cache, for figures and wake-ups")
     id_keys: Secret = setting(Secret(""), why="as of the services; only jobs that no worker has claimed need them here")
+    webhook_keys: Secret = setting(Secret(""), why="as of gateway and webhooks; only the doctor looks at them")
     retention_succeeded_seconds: int = setting(86_400, unit="seconds", why="as of the services: a cancel is a finish")
     retention_other_seconds: int = setting(604_800, unit="seconds", why="likewise")
     url: str = setting("", why="address of a gateway, such as https://sluice.example; for what goes through the API")

@@ -98,8 +98,8 @@ def document() -> str:
 
 
 _METRICS: Final = """Every process serves them at `/metrics` of its admin port, in Prometheus' format, with those of
-the process itself (`process_*`, `python_info`). An OpenTelemetry collector with a Prometheus receiver turns them into
-OTLP.
+the process itself (`process_*`, `python_info`). With `SLUICE_OTLP_ENDPOINT` they are
+sent there too, every 15 s, under the same names; a unit leaves the name and is told as such.
 """
 
 

@@ -3,6 +3,7 @@
 Builds adapters, then what uses them, then the server, and closes in reverse.
 """
 
+import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
@@ -191,6 +192,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
             ):
 
                 async def stop_taking() -> None:
+                    await asyncio.sleep(settings.linger_seconds)
                     waiting.release_all()
                     await server.stop_listening()
 

@@ -118,13 +118,12 @@ class Edge:
             request[TRAIL] = trail
             response = await self._answer(request, handler, request_id)
             trail.note("http.response.status_code", response.status)
-        seconds = time.perf_counter() - started
+            self.over(request.method, route, response.status, request_id, time.perf_counter() - started)
         if not response.prepared:
             response.headers["X-Request-Id"] = request_id
             response.headers["Server"] = "sluice"
             if self.draining:
                 response.force_close()
-        self.over(request.method, route, response.status, request_id, seconds)
         return response
 
     async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:

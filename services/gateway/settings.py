@@ -9,6 +9,9 @@ from shared.config import Secret, ServiceSettings, setting
 class Settings(ServiceSettings):
     host: str = setting("127.0.0.1", why="address of the API; 0.0.0.0 in containers")
     port: int = setting(8080, why="port of the API; several processes may share it")
+    linger_seconds: float = setting(
+        0.0, unit="seconds", why="told to end, not ready and still taking requests: until a proxy that asks has noticed"
+    )
     max_body_bytes: int = setting(256 * 1024, unit="bytes", why="body of a job; larger inputs belong in a bucket")
     body_seconds: float = setting(30.0, unit="seconds", why="to send a body; slow senders must not hold memory")
     head_seconds: float = setting(

@@ -10,7 +10,6 @@ from services.scheduler.figures import Figures, Gauges
 from services.scheduler.push_pauses import PushPauses
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
-from services.scheduler.tenure import LEAVE_SECONDS, Tenure
 from shared.cache.lane_meter import LaneMeter
 from shared.cache.redis.address import Address
 from shared.cache.redis.connection import Connection
@@ -21,6 +20,7 @@ from shared.messaging.counting import CountingPublisher
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubPushSwitch
 from shared.messaging.push import push_plan
 from shared.messaging.topics import Names
+from shared.storage.contract import TIMER_SHARDS
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
@@ -28,7 +28,9 @@ from shared.storage.firestore import (
     FirestoreShardLeases,
     FirestoreTimers,
 )
+from shared.storage.shard_leases import TIMERS
 from shared.telemetry.metrics import TIMER_SHARDS_HELD
+from shared.tenure.tenure import LEAVE_SECONDS, Tenure
 
 CLOSE_SECONDS = 1.0
 
@@ -48,8 +50,9 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
         publisher = PubSubPublisher(broker)
         tenure = Tenure(
             settings.instance,
-            FirestoreShardLeases(database),
+            FirestoreShardLeases(database, TIMERS),
             clock,
+            shards=TIMER_SHARDS,
             lease_seconds=settings.shard_lease_seconds,
             draw_term=lambda: secrets.token_hex(8),
             chance=random.random,

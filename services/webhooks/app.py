@@ -4,6 +4,7 @@ In two steps: `connected` makes the adapters, `serving` builds the service on th
 """
 
 import random
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import aiohttp
 
 from services.webhooks.attempt import Attempts, Measures
 from services.webhooks.consume import Consuming
-from services.webhooks.deliver import Deliverer
+from services.webhooks.deliver import GIVE_BACK_SECONDS, Deliverer
 from services.webhooks.directory import Directory
 from services.webhooks.egress import DnsLookup, session
 from services.webhooks.health import HealthBook
@@ -41,10 +42,11 @@ from shared.storage.firestore import (
     FirestoreEndpoints,
     FirestoreHealths,
     FirestoreJobs,
-    FirestoreLeases,
+    FirestoreShardLeases,
     FirestoreTenantHooks,
 )
-from shared.storage.webhook_contract import Deliveries, Endpoints, Healths, Leases, TenantHooksReader
+from shared.storage.shard_leases import DELIVERIES, ShardLeases
+from shared.storage.webhook_contract import DELIVERY_SHARDS, Deliveries, Endpoints, Healths, TenantHooksReader
 from shared.telemetry.metrics import (
     WEBHOOK_ATTEMPTS,
     WEBHOOK_DURATION,
@@ -57,6 +59,7 @@ from shared.telemetry.metrics import (
     WEBHOOKS_OLDEST,
     Metrics,
 )
+from shared.tenure.tenure import Tenure
 
 CLOSE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
@@ -72,7 +75,7 @@ class Adapters:
     tenants: TenantHooksReader
     healths: Healths
     deliveries: Deliveries
-    leases: Leases
+    leases: ShardLeases
     publisher: Publisher
     source: Source
     client: aiohttp.ClientSession
@@ -101,30 +104,34 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
         clock=clock,
         chance=random.random,
     )
-    shards = Shards(
-        adapters.leases,
+    tenure = Tenure(
         settings.instance,
+        adapters.leases,
         clock,
-        seconds=settings.shard_seconds,
+        shards=DELIVERY_SHARDS,
+        lease_seconds=settings.shard_lease_seconds,
+        draw_term=lambda: secrets.token_hex(8),
+        chance=random.random,
         busy=deliverer.busy,
         lost=deliverer.lost,
     )
+    shards = Shards(tenure)
     attempts = _attempts(settings, metrics, adapters, directory, book)
     consuming = _consuming(settings, metrics, adapters, directory, deliverer, shards)
     subscription = Names(settings.prefix).reader(Names(settings.prefix).events, WEBHOOKS)
     consumer = Consumer(adapters.source, [Lane(subscription)], consuming.handle, capacity=settings.events, clock=clock)
     _show(metrics, clock, deliverer, shards)
-    await shards.turn()
-    async with running(shards.run(), deliverer.run(attempts), deliverer.look(shards), consumer.run()):
+    async with running(tenure.run(), deliverer.run(attempts, shards), deliverer.look(shards), consumer.run()):
 
         async def stop() -> None:
             consumer.stop_taking()
             await deliverer.stop()
 
         async def drain(seconds: float) -> None:
-            await deliverer.drain(max(0.0, seconds - RELEASE_SECONDS))
+            await deliverer.drain(max(0.0, seconds - RELEASE_SECONDS - GIVE_BACK_SECONDS))
+            await deliverer.give_back()
             await consumer.drain(deadline_seconds=RELEASE_SECONDS / 2)
-            await shards.release()
+            await tenure.leave()
 
         yield Service(adapters.checks, stop, drain)
 
@@ -233,7 +240,7 @@ async def connected(settings: Settings) -> AsyncIterator[Adapters]:
                 tenants=FirestoreTenantHooks(database),
                 healths=FirestoreHealths(database),
                 deliveries=FirestoreDeliveries(database),
-                leases=FirestoreLeases(database),
+                leases=FirestoreShardLeases(database, DELIVERIES),
                 publisher=publisher,
                 source=source,
                 client=out,

@@ -122,14 +122,14 @@ class Consuming:
     async def _for_endpoint(self, tenant: str, message: Message, endpoint: Endpoint) -> None:
         id = self.ids.derive("dlv", tenant, endpoint.id, message.id).text
         now = self.clock.now()
-        due_at = await self.deliverer.first_due(endpoint.id, self.shards) if endpoint.enabled else now
+        due_at = await self.deliverer.first_due(endpoint.id, tenant, self.shards) if endpoint.enabled else now
         made = _delivery(id, tenant, message, endpoint.id, now, due_at)
         await self._create(made if endpoint.enabled else made.held(at=now))
 
     async def _for_one_off(self, tenant: str, message: Message, url: str) -> None:
         id = self.ids.derive("dlv", tenant, message.subject, f"{message.id}\0{url}").text
         lane = one_off_lane(tenant, url)
-        due_at = await self.deliverer.first_due(lane, self.shards)
+        due_at = await self.deliverer.first_due(lane, tenant, self.shards)
         await self._create(_delivery(id, tenant, message, lane, self.clock.now(), due_at, url))
 
     async def _create(self, made: Delivery) -> None:

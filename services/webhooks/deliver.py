@@ -6,13 +6,15 @@ the store, its `due_at` moved on where it is known that nothing can be sent befo
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from services.webhooks.attempt import Attempts
 from services.webhooks.health import HealthBook, pause_seconds
 from services.webhooks.lanes import Lane, Standing, Turn, Turns
+from services.webhooks.looks import Looks
+from services.webhooks.room import Room
 from services.webhooks.settings import Settings
 from services.webhooks.shards import Shards
 from shared.clock import MILLISECONDS, Clock
@@ -31,8 +33,14 @@ CROWDED_SECONDS: Final = 20.0
 SPREAD_SECONDS: Final = 30.0
 """Over which what was put off comes back."""
 MAX_LANES: Final = 20_000
-POLL_SHARE: Final = 9
-"""A look that took a second is followed by none for nine: the store has other things to do."""
+LONGEST_PAUSE_SECONDS: Final = 2.0
+"""Between looks: what another process made due waits for no more than that, whatever a look took. One that waits for a
+store that stands still takes seconds."""
+PAUSE_SHARE: Final = 3
+"""Below it, a look that took a tenth of a second is followed by none for three."""
+GIVE_BACK_SECONDS: Final = 1.0
+MAX_FAILURES: Final = 3
+"""In a row, each of which doubles the pause: a store that cannot answer is not helped by being asked."""
 
 _log = logging.getLogger("sluice.webhooks")
 
@@ -64,12 +72,10 @@ class Deliverer:
         self._book = book
         self._clock = clock
         self._chance = chance
-        self._known: set[str] = set()
-        """Deliveries in memory, waiting or under way."""
-        self._slow: set[str] = set()
-        """Those of them for endpoints that may be dead."""
-        self._from_store: set[str] = set()
-        """Those of them that the store goes on calling due."""
+        self._room = Room(settings.backlog)
+        self._looks = Looks()
+        self._failures = 0
+        """Looks in a row that failed."""
         self._active: dict[int, int] = {}
         """Attempts under way, by shard."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,15 +91,15 @@ class Deliverer:
         """Whether something of the shard is being sent."""
         return self._active.get(shard, 0) > 0
 
-    def lost(self, shards: set[int]) -> None:
+    def lost(self, shards: Collection[int]) -> None:
         """These are another's now: what waits here is for it to find in the store."""
         endpoints = [endpoint for endpoint in self._turns.lanes if delivery_shard(endpoint) in shards]
         for stored in self._turns.forget(endpoints):
-            self._forget(stored.value.id)
+            self._room.leave(stored.value.id)
         for endpoint in endpoints:
             self._book.forget(endpoint)
 
-    async def first_due(self, endpoint: str, shards: Shards) -> int:
+    async def first_due(self, endpoint: str, tenant: str, shards: Shards) -> int:
         """When a delivery that is made now is due: once its claim is over, if it is sent from memory; else at once.
 
         Raises StoreUnavailable, Overloaded.
@@ -101,7 +107,7 @@ class Deliverer:
         now = self._clock.now()
         if self._stopping or not shards.holds(endpoint):
             return now
-        pause = self._closed_seconds(await self._lane(endpoint))
+        pause = self._closed_seconds(await self._lane(endpoint, tenant))
         return now + (self._spread(pause) if pause else round(self._settings.claim_seconds * MILLISECONDS))
 
     def offer(self, stored: Stored[Delivery], shards: Shards) -> None:
@@ -114,14 +120,14 @@ class Deliverer:
             return  # put off
         self._put(lane, stored)
 
-    async def run(self, attempts: Attempts) -> None:
+    async def run(self, attempts: Attempts, shards: Shards) -> None:
         """Send what has its turn, until cancelled, which ends what is under way."""
         try:
             async with self._wake_up:
                 while True:
                     now = self._clock.monotonic()
                     while not self._stopping and (turn := self._turns.next(now)) is not None:
-                        self._start(attempts, turn)
+                        self._start(attempts, shards, turn)
                     await self._wake_up.wait(until=self._turns.next_moment())
         finally:
             await self.drain(0.0)
@@ -130,15 +136,30 @@ class Deliverer:
         """Take what is due from the store, until cancelled."""
         while True:
             began = self._clock.monotonic()
-            more = False
-            if not self._stopping:
-                try:
-                    more = await self._take_due(shards)
-                except (Unavailable, Overloaded) as fault:
-                    _log.warning("what is due cannot be read", extra={"fault": type(fault).__name__})
-            took = self._clock.monotonic() - began
-            pause = max(self._settings.poll_seconds * (0.75 + 0.5 * self._chance()), took * POLL_SHARE)
-            await self._clock.sleep(min(pause, took) if more else pause)
+            since = self._looks.since(shards.held, began)
+            more = not self._stopping and await self._looked(shards, since)
+            now = self._clock.monotonic()
+            self._looks.ended(since, now, now - began)
+            await self._clock.sleep(self._pause(now - began, more=more))
+
+    async def _looked(self, shards: Shards, since: int) -> bool:
+        """Whether there may be more at once."""
+        try:
+            more = await self._take_due(shards, since)
+        except (Unavailable, Overloaded) as fault:
+            _log.warning("what is due cannot be read", extra={"fault": type(fault).__name__})
+            self._failures = min(self._failures + 1, MAX_FAILURES)
+            return False
+        self._failures = 0
+        return more
+
+    def _pause(self, took: float, *, more: bool) -> float:
+        """Until the next look. A store that takes long to answer has other things to do, and all the same is asked."""
+        if more:
+            return min(took, LONGEST_PAUSE_SECONDS)
+        poll = self._settings.poll_seconds
+        longest = LONGEST_PAUSE_SECONDS * (1 << max(0, self._failures - 1))
+        return max(poll * (0.75 + 0.5 * self._chance()), min(took * PAUSE_SHARE, max(poll, longest)))
 
     async def stop(self) -> None:
         """Start nothing more."""
@@ -152,64 +173,63 @@ class Deliverer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _take_due(self, shards: Shards) -> bool:
+    async def give_back(self) -> None:
+        """What waits here is due at once for whoever comes after us. Best effort, within a moment."""
+        waiting = self._turns.forget(list(self._turns.lanes))
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await asyncio.gather(*(self._put_off(stored, self._clock.now()) for stored in waiting))
+        except TimeoutError:
+            _log.warning("not everything that waited was given back", extra={"deliveries": len(waiting)})
+
+    async def _take_due(self, shards: Shards, since: int) -> bool:
         """Whether there may be more at once."""
         held, now = shards.held, self._clock.now()
-        limit = PAGE + len(self._from_store)
-        found = await self._deliveries.due(held, until=now, limit=limit) if held else ()
-        oldest = min((each.value.due_at for each in found if each.value.due_at is not None), default=None)
-        self.backlog = Backlog(len(found), oldest)
-        new = [each for each in found if each.value.id not in self._known and shards.holds(each.value.endpoint)]
-        taken = await self._admit(new)
+        limit = PAGE + len(self._room)  # what is in memory may be due in the store as well
+        found = await self._deliveries.due(held, since=since, until=now, limit=limit) if held else ()
+        dues = [each.value.due_at for each in found if each.value.due_at is not None]
+        if not since:
+            self.backlog = Backlog(len(found), min(dues, default=None))
+        new = [each for each in found if each.value.id not in self._room and shards.holds(each.value.endpoint)]
+        await self._admit(new)
         self._prune()
-        return len(found) >= limit and taken > 0
+        full = len(found) >= limit
+        self._looks.saw(held, max(dues) if full else now)
+        return full and bool(new)
 
-    async def _admit(self, found: Iterable[Stored[Delivery]]) -> int:
-        """Let what may be sent soon wait here, and put off the rest. How many left the due index, or will."""
-        later, taken = [], 0
+    async def _admit(self, found: Sequence[Stored[Delivery]]) -> None:
+        """Let what may be sent soon wait here, and put off the rest."""
+        places = {(each.value.endpoint, each.value.tenant) for each in found}
+        await asyncio.gather(*(self._lane(*place) for place in places))
+        later = []
         for stored in found:
-            lane = await self._lane(stored.value.endpoint)
-            taken += 1
+            lane = self._turns.lane(stored.value.endpoint, stored.value.tenant)
             if (pause := self._closed_seconds(lane)) > 0:
-                later.append(self._put_off(stored, pause))
-            elif stored.value.id not in self._known:
-                self._from_store.add(stored.value.id)
+                later.append(self._put_off(stored, self._clock.now() + self._spread(pause)))
+            elif stored.value.id not in self._room:
                 self._put(lane, stored)
         await asyncio.gather(*later)
-        return taken
 
     def _closed_seconds(self, lane: Lane) -> float:
-        """For how long nothing more of the lane is to wait in memory; 0: it may.
-
-        What may be dead gets half of the memory at most: the other half is there for who is alive.
-        """
+        """For how long nothing more of the lane is to wait in memory; 0: it may."""
         pause = pause_seconds(lane, self._clock.monotonic())
         if pause > SHORT_PAUSE_SECONDS:
             return pause
         if lane.full:
             return SHORT_PAUSE_SECONDS
-        slow = lane.standing is not Standing.PROVEN
-        crowded = len(self._slow) >= self._settings.backlog // 2 if slow else len(self._known) >= self._settings.backlog
-        return CROWDED_SECONDS if crowded else 0.0
+        room = self._room.open_to(lane.tenant, slow=lane.standing is not Standing.PROVEN)
+        return 0.0 if room else CROWDED_SECONDS
 
-    async def _lane(self, endpoint: str) -> Lane:
-        lane = self._turns.lane(endpoint)
-        await self._book.load(lane)
-        return self._turns.lane(endpoint)  # it may have been forgotten meanwhile
+    async def _lane(self, endpoint: str, tenant: str) -> Lane:
+        await self._book.load(self._turns.lane(endpoint, tenant))
+        return self._turns.lane(endpoint, tenant)  # it may have been forgotten meanwhile
 
     def _put(self, lane: Lane, stored: Stored[Delivery]) -> None:
-        self._known.add(stored.value.id)
-        if lane.standing is not Standing.PROVEN:
-            self._slow.add(stored.value.id)
+        self._room.enter(stored.value.id, lane.tenant, slow=lane.standing is not Standing.PROVEN)
         self._turns.put(lane, stored, self._clock.monotonic())
         self._wake_up.set()
 
-    def _forget(self, id: str) -> None:
-        for each in (self._known, self._slow, self._from_store):
-            each.discard(id)
-
-    async def _put_off(self, stored: Stored[Delivery], seconds: float) -> None:
-        until = self._clock.now() + self._spread(seconds)
+    async def _put_off(self, stored: Stored[Delivery], until: int) -> None:
         try:
             await self._deliveries.update(stored.value.put_off(until), stored.version)
         except (Unavailable, Overloaded) as fault:
@@ -220,10 +240,10 @@ class Deliverer:
     def _spread(self, seconds: float) -> int:
         return round((seconds + self._chance() * SPREAD_SECONDS) * MILLISECONDS)
 
-    def _start(self, attempts: Attempts, turn: Turn) -> None:
+    def _start(self, attempts: Attempts, shards: Shards, turn: Turn) -> None:
         shard = delivery_shard(turn.lane.endpoint)
         self._active[shard] = self._active.get(shard, 0) + 1
-        task = asyncio.create_task(self._attempt(attempts, turn), name="delivery")
+        task = asyncio.create_task(self._attempt(attempts, shards, turn), name="delivery")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -232,14 +252,17 @@ class Deliverer:
         if not task.cancelled() and (fault := task.exception()) is not None:
             _log.error("an attempt failed for a fault of ours; it comes again", exc_info=fault)
 
-    async def _attempt(self, attempts: Attempts, turn: Turn) -> None:
+    async def _attempt(self, attempts: Attempts, shards: Shards, turn: Turn) -> None:
         lane = turn.lane
         try:
-            await attempts.make(lane, turn.stored)
+            if shards.holds(lane.endpoint):
+                await attempts.make(lane, turn.stored)
+            else:
+                await self._put_off(turn.stored, self._clock.now())  # for whoever has it now to find
         finally:
             now = self._clock.monotonic()
             self._active[delivery_shard(lane.endpoint)] -= 1
-            self._forget(turn.stored.value.id)
+            self._room.leave(turn.stored.value.id)
             self._turns.ended(turn, now)
             self._wake_up.set()
         if pause_seconds(lane, now) > SHORT_PAUSE_SECONDS:
@@ -248,9 +271,12 @@ class Deliverer:
     async def _park(self, lane: Lane, now: float) -> None:
         """The lane has closed for a while: nothing of it waits in memory."""
         waiting = lane.empty()
-        await asyncio.gather(*(self._put_off(stored, pause_seconds(lane, now)) for stored in waiting))
-        for stored in waiting:
-            self._forget(stored.value.id)
+        try:
+            until = (self._clock.now() + self._spread(pause_seconds(lane, now)) for _ in waiting)
+            await asyncio.gather(*map(self._put_off, waiting, until))
+        finally:
+            for stored in waiting:
+                self._room.leave(stored.value.id)
 
     def _prune(self) -> None:
         """Forget lanes that have nothing to remember, once there are too many."""

@@ -2,7 +2,7 @@
 
 A tenant's document is read for each event (reads of one moment travel together, and events of one tenant share one):
 its version changes with every change of an endpoint, so endpoints are read again only then. What is called may be as
-old as `endpoint_seconds`.
+old as `endpoint_seconds`; that something is not to be called is never remembered, or it would miss what comes then.
 """
 
 import asyncio
@@ -64,9 +64,9 @@ class Directory:
         self._clock = clock
         self._seconds = seconds
         self._by_tenant: Recent[tuple[Version, Sequence[Endpoint]]] = Recent(MAX_TENANTS)
-        self._by_id: Recent[_Known[Endpoint | None]] = Recent(MAX_CACHED)
+        self._by_id: Recent[_Known[Endpoint]] = Recent(MAX_CACHED)
         self._listing = asyncio.Semaphore(LISTS_AT_A_TIME)
-        self._hooks: Recent[_Known[TenantHooks | None]] = Recent(MAX_TENANTS)
+        self._hooks: Recent[_Known[TenantHooks]] = Recent(MAX_TENANTS)
 
     async def of_tenant(self, tenant: str) -> Sequence[Endpoint]:
         """All endpoints that were there when this was called. Raises StoreUnavailable, Overloaded."""
@@ -91,7 +91,8 @@ class Directory:
             return known.value
         stored = await self._endpoints.read(id)
         found = None if stored is None else stored.value
-        self._by_id.put(id, _Known(found, now + self._seconds))
+        if found is not None and found.enabled:
+            self._by_id.put(id, _Known(found, now + self._seconds))
         return found
 
     async def hooks(self, tenant: str) -> TenantHooks | None:
@@ -101,7 +102,8 @@ class Directory:
             return known.value
         stored = await self._tenants.read(tenant)
         found = None if stored is None else stored.value
-        self._hooks.put(tenant, _Known(found, now + self._seconds))
+        if found is not None and found.secrets:
+            self._hooks.put(tenant, _Known(found, now + self._seconds))
         return found
 
     def forget(self, id: str) -> None:

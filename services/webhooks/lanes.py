@@ -2,19 +2,21 @@
 
 A lane is one endpoint's part of this process. Lanes that have proved to answer share all slots. Those that time out,
 or never answered yet, share a quarter of them, the new ones first: however many dead endpoints there are, three
-quarters of the slots are never waiting for one. Time is monotonic seconds, handed in. Used by the deliverer, which
-owns the slots.
+quarters of the slots are never waiting for one. Of the quarter a tenant gets as much as it leaves free, and tenants
+take turns: an endpoint that was never tried does not wait behind another tenant's dead ones. Time is monotonic seconds,
+handed in. Used by the deliverer, which owns the slots.
 """
 
 import heapq
 import itertools
-from collections import deque
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 from services.webhooks.breaker import Breaker, Pace
+from services.webhooks.room import Shares
 from shared.models.delivery import Delivery
 from shared.storage.contract import Stored
 
@@ -65,6 +67,7 @@ class Turn:
 @dataclass(slots=True, eq=False)
 class Lane:
     endpoint: str
+    tenant: str
     limits: Limits
     standing: Standing = Standing.NEW
     in_flight: int = 0
@@ -121,6 +124,27 @@ class Lane:
         return found
 
 
+class Ring:
+    """Lanes that are ready: tenants take turns, and each tenant's lanes among them."""
+
+    def __init__(self) -> None:
+        self._tenants: OrderedDict[str, deque[Lane]] = OrderedDict()
+
+    def append(self, lane: Lane) -> None:
+        self._tenants.setdefault(lane.tenant, deque()).append(lane)
+
+    def pop(self, may: Callable[[str], bool]) -> Lane | None:
+        """The next lane of a tenant that `may` start something. Those that may not have something under way each."""
+        tenant = next((each for each in self._tenants if may(each)), None)
+        if tenant is None:
+            return None
+        lanes = self._tenants.pop(tenant)
+        lane = lanes.popleft()
+        if lanes:
+            self._tenants[tenant] = lanes
+        return lane
+
+
 class Turns:
     """All lanes of this process."""
 
@@ -128,8 +152,8 @@ class Turns:
         self.limits = limits
         self.lanes: dict[str, Lane] = {}
         self.in_flight = 0
-        self.slow_in_flight = 0
-        self._ready: dict[Standing, deque[Lane]] = {standing: deque() for standing in Standing}
+        self._slow = Shares(limits.slow_slots)
+        self._ready: dict[Standing, Ring] = {standing: Ring() for standing in Standing}
         self._asleep: list[tuple[float, int, Lane]] = []
         self._order = itertools.count()
         self._given = 0
@@ -138,10 +162,10 @@ class Turns:
     def waiting(self) -> int:
         return sum(lane.waiting for lane in self.lanes.values())
 
-    def lane(self, endpoint: str) -> Lane:
+    def lane(self, endpoint: str, tenant: str) -> Lane:
         found = self.lanes.get(endpoint)
         if found is None:
-            found = self.lanes[endpoint] = Lane(endpoint, self.limits)
+            found = self.lanes[endpoint] = Lane(endpoint, tenant, self.limits)
         return found
 
     def put(self, lane: Lane, stored: Stored[Delivery], now: float) -> None:
@@ -154,18 +178,11 @@ class Turns:
         self._wake(now)
         self._given += 1
         for standing in _SLOW_FIRST if self._given % SLOW_EVERY == 0 else tuple(Standing):
-            slow = standing is not Standing.PROVEN
-            while self._ready[standing] and self._room(slow=slow):
-                lane = self._ready[standing].popleft()
+            while (lane := self._next_ready(standing)) is not None:
                 lane.queued = False
-                if lane.standing is not standing or lane.next_at(now) > now + _EPSILON:
-                    self._queue(lane, now)
-                    continue
-                turn = lane.take(now, slow=slow)
-                self.in_flight += 1
-                self.slow_in_flight += slow
+                if lane.standing is standing and lane.next_at(now) <= now + _EPSILON:
+                    return self._start(lane, now)
                 self._queue(lane, now)
-                return turn
         return None
 
     def ended(self, turn: Turn, now: float) -> None:
@@ -173,7 +190,8 @@ class Turns:
         if turn.probe:
             turn.lane.breaker.undecided(now)
         self.in_flight -= 1
-        self.slow_in_flight -= turn.slow
+        if turn.slow:
+            self._slow.give_back(turn.lane.tenant)
         turn.lane.in_flight -= 1
         self._queue(turn.lane, now)
 
@@ -190,8 +208,19 @@ class Turns:
                 left += lane.empty()
         return left
 
-    def _room(self, *, slow: bool) -> bool:
-        return self.in_flight < self.limits.slots and (not slow or self.slow_in_flight < self.limits.slow_slots)
+    def _next_ready(self, standing: Standing) -> Lane | None:
+        if self.in_flight >= self.limits.slots:
+            return None
+        return self._ready[standing].pop(_anybody if standing is Standing.PROVEN else self._slow.open_to)
+
+    def _start(self, lane: Lane, now: float) -> Turn:
+        slow = lane.standing is not Standing.PROVEN
+        turn = lane.take(now, slow=slow)
+        self.in_flight += 1
+        if slow:
+            self._slow.take(lane.tenant)
+        self._queue(lane, now)
+        return turn
 
     def _queue(self, lane: Lane, now: float) -> None:
         if lane.queued:
@@ -210,3 +239,7 @@ class Turns:
             _, _, lane = heapq.heappop(self._asleep)
             lane.queued = False
             self._queue(lane, now)
+
+
+def _anybody(_tenant: str) -> bool:
+    return True

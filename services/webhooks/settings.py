@@ -34,7 +34,7 @@ class Settings(ServiceSettings):
     endpoint_seconds: float = setting(
         2.0, unit="seconds", why="that an endpoint's settings may be old when it is called"
     )
-    shard_seconds: float = setting(
-        20.0, unit="seconds", why="a shard whose holder did not renew it for so long is free"
+    shard_lease_seconds: int = setting(
+        6, unit="seconds", why="an instance that was silent for so long has lost its endpoints to the others"
     )
     publish_seconds: float = setting(5.0, unit="seconds", why="for one publish, retries included")

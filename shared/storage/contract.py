@@ -13,7 +13,7 @@ microseconds, and only their differences are used.
 | `keys` | `sluice-admin`, gateway → gateway | written whole; changed by precondition |
 | `queues` | gateway → gateway, worker | written whole |
 | `batches`, `batches/{id}/chunks` | see `batch_contract` | likewise |
-| `schedulers`, `allotments` | scheduler → scheduler (`shard_leases`) | writes have preconditions |
+| `terms`, `allotments` | scheduler, webhooks → its own kind (`shard_leases`) | writes have preconditions |
 | `stats` | aggregators → gateways, aggregators (`statistics`) | a document has one writer; sums replace their parts |
 
 Every call ends within the adapter's own deadline. Beside what a method names it raises Overloaded, when too many calls

@@ -6,6 +6,7 @@ the store's own; no two writes share a microsecond, so versions always tell them
 
 import asyncio
 import itertools
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -34,7 +35,6 @@ from shared.storage.contract import (
 )
 from shared.storage.memory_values import check_values, fits, outcome, summary
 from shared.storage.shard_leases import Allotment, Term
-from shared.storage.webhook_contract import Lease
 
 T = TypeVar("T")
 
@@ -73,16 +73,18 @@ class MemoryDatabase:
         self.handlers: _Collection[HandlerEntry] = _Collection()
         self.keys: _Collection[ApiKey] = _Collection()
         self.queues: _Collection[QueueControl] = _Collection()
-        self.schedulers: _Collection[Term] = _Collection()
+        self._terms: defaultdict[str, _Collection[Term]] = defaultdict(_Collection)
         self.allotments: _Collection[Allotment] = _Collection()
         self.webhooks: _Collection[Endpoint] = _Collection()
         self.webhook_tenants: _Collection[TenantHooks] = _Collection()
         self.webhook_health: _Collection[Health] = _Collection()
         self.deliveries: _Collection[Delivery] = _Collection()
-        self.leases: _Collection[Lease] = _Collection()
         self.stats: _Collection[Shard] = _Collection()
         self.batches: _Collection[Batch] = _Collection()
         self.chunks: _Collection[Chunk] = _Collection()
+
+    def terms(self, group: str) -> "_Collection[Term]":
+        return self._terms[group]
 
     def fail(self) -> None:
         """Make every call raise StoreUnavailable until `heal`."""

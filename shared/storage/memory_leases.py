@@ -1,4 +1,4 @@
-"""The contract of schedulers' leases in memory, on the documents of a `MemoryDatabase`. Used by tests."""
+"""The contract of shards' leases in memory, on the documents of a `MemoryDatabase`. Used by tests."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,14 @@ from shared.storage.contract import Stored, Version, WriteResult
 from shared.storage.memory import MemoryDatabase
 from shared.storage.shard_leases import Allotment, Term
 
-_TIMERS = "timers"
-
 
 class MemoryShardLeases:
     """See `ShardLeases`."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, group: str) -> None:
         self._database = database
-        self._terms = database.schedulers
+        self._group = group
+        self._terms = database.terms(group)
         self._allotments = database.allotments
 
     async def renew(self, term: Term, held: Version | None) -> WriteResult:
@@ -36,10 +35,10 @@ class MemoryShardLeases:
 
     async def allotment(self) -> Stored[Allotment] | None:
         await self._database.answer()
-        found = self._allotments.documents.get(_TIMERS)
+        found = self._allotments.documents.get(self._group)
         return found and Stored(*found, read_at=self._database.now())
 
     async def allot(self, allotment: Allotment, held: Version | None) -> WriteResult:
         await self._database.answer()
-        conflict = self._allotments.conflict(_TIMERS, held)
-        return conflict or self._allotments.write(_TIMERS, allotment, self._database.next_version())
+        conflict = self._allotments.conflict(self._group, held)
+        return conflict or self._allotments.write(self._group, allotment, self._database.next_version())

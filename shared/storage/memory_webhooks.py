@@ -8,7 +8,7 @@ from shared.models.webhook import Endpoint, Health, TenantHooks
 from shared.storage.contract import Stored, Version, WriteResult
 from shared.storage.memory import MemoryDatabase
 from shared.storage.memory_values import check_values
-from shared.storage.webhook_contract import DeliveryFilter, DeliveryPlace, Lease, delivery_shard
+from shared.storage.webhook_contract import DeliveryFilter, DeliveryPlace, delivery_shard
 
 
 class MemoryEndpoints:
@@ -128,12 +128,14 @@ class MemoryDeliveries:
         stored, _ = self._deliveries.documents[delivery.id]
         return self._write(replace(delivery, body=stored.body))
 
-    async def due(self, shards: Collection[int], *, until: int, limit: int) -> Sequence[Stored[Delivery]]:
+    async def due(
+        self, shards: Collection[int], *, since: int = 0, until: int, limit: int
+    ) -> Sequence[Stored[Delivery]]:
         await self._database.answer()
         waiting = [
             (each.due_at, each.id, each, version)
             for each, version in self._deliveries.documents.values()
-            if each.due_at is not None and each.due_at <= until and delivery_shard(each.endpoint) in shards
+            if each.due_at is not None and since <= each.due_at <= until and delivery_shard(each.endpoint) in shards
         ]
         waiting.sort(key=lambda found: found[:2])
         return [Stored(each, version, self._database.now()) for _, _, each, version in waiting[:limit]]
@@ -160,38 +162,6 @@ class MemoryDeliveries:
         version = self._database.next_version()
         self._deliveries.documents[delivery.id] = (delivery, version)
         return version
-
-
-class MemoryLeases:
-    """See `Leases`."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._database = database
-        self._leases = database.leases
-
-    async def all(self, group: str) -> Sequence[Stored[Lease]]:
-        await self._database.answer()
-        found = [each for each in self._leases.documents.values() if each[0].group == group]
-        return [Stored(*each, read_at=self._database.now()) for each in sorted(found, key=lambda each: each[0].name)]
-
-    async def take(self, lease: Lease, held: Version | None) -> WriteResult:
-        await self._database.answer()
-        id = f"{lease.group}:{lease.name}"
-        conflict = self._leases.conflict_of_create(id) if held is None else self._leases.conflict_of_update(id, held)
-        if conflict:
-            return conflict
-        version = self._database.next_version()
-        self._leases.documents[id] = (lease, version)
-        return version
-
-    async def drop(self, lease: Lease, held: Version) -> WriteResult:
-        await self._database.answer()
-        id = f"{lease.group}:{lease.name}"
-        conflict = self._leases.conflict_of_update(id, held)
-        if conflict:
-            return conflict
-        del self._leases.documents[id]
-        return held
 
 
 def _fits(delivery: Delivery, wanted: DeliveryFilter) -> bool:

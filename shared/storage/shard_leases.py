@@ -1,26 +1,30 @@
-"""The Protocol by which schedulers share out the shards of timers: who is there, and who has which shard.
+"""The Protocol by which processes share out shards: who is there, and who has which.
 
-Part of the storage contract, in a file of its own. Written and read by schedulers alone (`services/scheduler/tenure`).
+Part of the storage contract, in a file of its own. Written and read by `shared/tenure` alone, for schedulers and for
+the webhooks service: each is a group of its own, and sees nothing of the other.
 
 | document | what | harmless twice because |
 |---|---|---|
-| `schedulers/{term}` | a lease, by the store's time, of a scheduler that is there | written by precondition |
-| `allotments/timers` | which term has which shard | changed by precondition |
+| `terms/{term}` | a lease, by the store's time, of a process of the group that is there | written by precondition |
+| `allotments/{group}` | which term has which shard | changed by precondition |
 
-A **term** is one unbroken time that a scheduler is there, named by a random word. A scheduler that could not renew its
+A **term** is one unbroken time that a process is there, named by a random word. A process that could not renew its
 lease in time begins a new one, so that nothing which it once had is taken for its own.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from shared.storage.contract import Stored, Version, WriteResult
+
+TIMERS: Final = "timers"
+DELIVERIES: Final = "deliveries"
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A scheduler that is there, as long as nobody finds this written longer ago than `lease_seconds`."""
+    """A process that is there, as long as nobody finds this written longer ago than `lease_seconds`."""
 
     id: str
     instance: str
@@ -38,6 +42,8 @@ class Allotment:
 
 
 class ShardLeases(Protocol):
+    """Of one group."""
+
     async def renew(self, term: Term, held: Version | None) -> WriteResult:
         """Write the lease if nobody wrote it since `held`; None: if there is none. Raises StoreUnavailable or
         CommitUnknown.

@@ -6,7 +6,6 @@
 | `webhook_tenants` | gateway; with each endpoint, in its commit → both | a counter; secrets under precondition |
 | `webhook_health` | the holder of the endpoint's shard → itself, and its successor | written whole |
 | `deliveries` | webhooks; gateway (redeliver) → both | message and endpoint determine the id; preconditions |
-| `leases` | webhooks → webhooks | taken by precondition |
 """
 
 from collections.abc import Collection, Sequence
@@ -18,8 +17,8 @@ from shared.models.webhook import Endpoint, Health, TenantHooks
 from shared.storage.contract import Stored, Version, WriteResult, shard_of
 
 DELIVERY_SHARDS: Final = 16
-"""They lead the index of what is due, and are what instances of the webhooks service lease. At most 30: one query asks
-for all that an instance holds."""
+"""They lead the index of what is due, and are what instances of the webhooks service share out (`shard_leases`). At
+most 30: one query asks for all that an instance holds."""
 
 
 def delivery_shard(endpoint: str) -> int:
@@ -104,8 +103,10 @@ class DeliveryWrites(DeliveryReader, Protocol):
 class Deliveries(DeliveryWrites, Protocol):
     """What the webhooks service needs."""
 
-    async def due(self, shards: Collection[int], *, until: int, limit: int) -> Sequence[Stored[Delivery]]:
-        """Deliveries of `shards` with `due_at` up to `until`, earliest first. Raises StoreUnavailable."""
+    async def due(
+        self, shards: Collection[int], *, since: int = 0, until: int, limit: int
+    ) -> Sequence[Stored[Delivery]]:
+        """Deliveries of `shards` with `due_at` from `since` to `until`, earliest first. Raises StoreUnavailable."""
         ...
 
     async def recoverable(
@@ -145,32 +146,4 @@ class DeliveryLog(DeliveryWrites, Protocol):
 
     async def page(self, wanted: DeliveryFilter, *, after: DeliveryPlace | None, limit: int) -> Sequence[Delivery]:
         """The newest deliveries below `after`, without bodies. Raises StoreUnavailable."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Something that one process at a time may hold."""
-
-    group: str
-    name: str
-    owner: str
-    seconds: float
-    """It has lapsed when nobody wrote it for so long, by the store's clock."""
-
-
-class Leases(Protocol):
-    async def all(self, group: str) -> Sequence[Stored[Lease]]:
-        """Every lease of the group that anybody ever took and nobody dropped. Raises StoreUnavailable."""
-        ...
-
-    async def take(self, lease: Lease, held: Version | None) -> WriteResult:
-        """Write it if nobody wrote since `held` (None: if there is none); so a lease is taken, and renewed.
-
-        Raises StoreUnavailable or CommitUnknown.
-        """
-        ...
-
-    async def drop(self, lease: Lease, held: Version) -> WriteResult:
-        """Delete it if nobody wrote since `held`. Raises as `take`."""
         ...

@@ -4,6 +4,9 @@ Services log one wide line a unit of work: `logger.info("job finished", extra={"
 becomes a field. No input, output, key or secret is ever a field; and the text of a foreign exception, which could quote
 one, is left out: its type and stack remain. Configured once a process, by `shared.lifecycle`.
 
+A line that is written for a request or a message that came with a trace names it, sampled or not: Cloud Logging then
+shows the lines of one trace together (https://cloud.google.com/logging/docs/structured-logging#structured_logging_special_fields).
+
 A line a job is on the hottest paths, so what `logging` finds out for its own formatters is turned off, and the lines of
 one turn of the loop are written together.
 """
@@ -14,8 +17,9 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -27,12 +31,16 @@ from shared.errors import SluiceError
 _OWN = len(vars(logging.makeLogRecord({})))
 """What a record has of its own; whatever stands in `extra` comes behind it."""
 _MAX_FRAMES = 12
+_traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
-def configure(service: str, instance: str, *, level: str, stream: TextIO = sys.stdout) -> None:
-    """Send every record of this process to `stream` as JSON, from `level` (a name such as `INFO`) upwards."""
+def configure(service: str, instance: str, *, level: str, project: str = "", stream: TextIO = sys.stdout) -> None:
+    """Send every record of this process to `stream` as JSON, from `level` (a name such as `INFO`) upwards.
+
+    project: of Google Cloud, whose traces lines name; empty: no line names one.
+    """
     handler = LineHandler(stream)
-    handler.setFormatter(JsonFormatter(service, instance))
+    handler.setFormatter(JsonFormatter(service, instance, project))
     # The first means: do not look for the caller. See "Optimization" in the logging HOWTO (docs.python.org).
     logging._srcfile = None  # noqa: SLF001 - as that page says
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -40,6 +48,16 @@ def configure(service: str, instance: str, *, level: str, stream: TextIO = sys.s
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
+
+
+@contextmanager
+def traced(traceparent: str) -> Iterator[None]:
+    """Lines that are written in the block belong to this trace. traceparent: well-formed (W3C)."""
+    before = _traceparent.set(traceparent)
+    try:
+        yield
+    finally:
+        _traceparent.reset(before)
 
 
 def tell(logger: logging.Logger, message: str, fields: Mapping[str, Any]) -> None:
@@ -90,9 +108,10 @@ class LineHandler(logging.Handler):
 class JsonFormatter(logging.Formatter):
     """Renders a record as one line of JSON."""
 
-    def __init__(self, service: str, instance: str) -> None:
+    def __init__(self, service: str, instance: str, project: str = "") -> None:
         super().__init__()
         self._identity = {"service": service, "instance": instance}
+        self._traces = f"projects/{project}/traces/" if project else ""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = dict(itertools.islice(vars(record).items(), _OWN, None))
@@ -110,6 +129,12 @@ class JsonFormatter(logging.Formatter):
             **fields,
             "logger": logger,
         }
+        traceparent = _traceparent.get()
+        if traceparent is not None and self._traces:
+            _, trace, span, flags = traceparent.split("-")
+            line["logging.googleapis.com/trace"] = self._traces + trace
+            line["logging.googleapis.com/spanId"] = span
+            line["logging.googleapis.com/trace_sampled"] = int(flags, 16) % 2 == 1
         return orjson.dumps(line, default=str).decode()
 
 

@@ -27,6 +27,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from shared.telemetry.logs import traced
+
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 
 
@@ -77,7 +79,8 @@ class Traces:
         """A span for serving a request that may have come with a context."""
         parent = parse_traceparent(traceparent)
         if self._tracer is None or not self._sampled(parent):
-            yield Trail(traceparent if parent else None)
+            with _unrecorded(traceparent if parent else None) as trail:
+                yield trail
             return
         context = set_span_in_context(NonRecordingSpan(parent)) if parent else None
         with self._span(self._tracer, name, SpanKind.SERVER, attributes, context=context) as trail:
@@ -88,7 +91,8 @@ class Traces:
         """A span for handling one message of `destination`, linked to the span that sent it."""
         sender = parse_traceparent(traceparent)
         if self._tracer is None or sender is None or not sender.trace_flags.sampled:
-            yield Trail(traceparent if sender else None)
+            with _unrecorded(traceparent if sender else None) as trail:
+                yield trail
             return
         described = {"messaging.system": "gcp_pubsub", "messaging.destination.name": destination, **attributes}
         name, links = f"process {destination}", [Link(sender)]
@@ -121,9 +125,10 @@ class Traces:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            trail = Trail(format_traceparent(span.get_span_context()), span)
+            trail = Trail(traceparent := format_traceparent(span.get_span_context()), span)
             try:
-                yield trail
+                with traced(traceparent):
+                    yield trail
             except BaseException as fault:
                 trail.fail(type(fault).__qualname__)
                 raise
@@ -132,6 +137,16 @@ class Traces:
         if parent is not None:
             return parent.trace_flags.sampled
         return self._ratio > 0 and self._chance() < self._ratio
+
+
+@contextmanager
+def _unrecorded(traceparent: str | None) -> Iterator[Trail]:
+    """Where nobody records, the context is handed on, and lines are written under it."""
+    if traceparent is None:
+        yield Trail()
+        return
+    with traced(traceparent):
+        yield Trail(traceparent)
 
 
 def exporting(service: str, instance: str, *, endpoint: str, ratio: float) -> Traces:

@@ -16,6 +16,8 @@ from shared.storage.firestore import FirestoreDatabase, FirestoreKeys
 from tests.acceptance.client import ApiClient
 from tests.acceptance.counted import Runs
 from tests.acceptance.figures import known
+from tests.acceptance.hooking import Hooks
+from tests.integration.webhooks.receiver import Receiver, receiving
 
 ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
@@ -120,3 +122,18 @@ async def figures(api: ApiClient) -> None:
     """The lanes' figures are known: a test before may have lost Redis."""
     for queue in ("default", "images"):
         await known(api, queue)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A server of a tenant's own."""
+    async with receiving() as running:
+        yield running
+
+
+@pytest.fixture
+async def hooks(api: ApiClient) -> AsyncIterator[Hooks]:
+    running = Hooks(api, [])
+    yield running
+    for id in running.made:
+        await api.request("DELETE", f"/v1/webhooks/{id}")

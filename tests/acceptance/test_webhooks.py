@@ -4,68 +4,21 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import aiohttp
 import pytest
 import standardwebhooks
 
 from deploy.local.system import ROOT, System
+from shared.storage.firestore.limits import Limits
 from sluice import Webhook
-from tests.acceptance.client import Answer, ApiClient, Json
-from tests.integration.webhooks.receiver import Receiver, receiving, status, until, until_true
+from tests.acceptance.client import ApiClient, Json
+from tests.acceptance.hooking import Hooks
+from tests.integration.webhooks.receiver import Receiver, status, until, until_true
 
 OPEN = {"pending", "sending"}
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as running:
-        yield running
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What a tenant does about webhooks. It leaves nothing behind."""
-
-    api: ApiClient
-    made: list[str]
-
-    async def create(self, url: str, **fields: Any) -> Json:
-        answer = await self.api.request("POST", "/v1/webhooks", json={"url": url, **fields})
-        assert answer.status == 201, answer.body
-        self.made.append(answer.json["id"])
-        assert answer.headers["Location"] == f"/v1/webhooks/{answer.json['id']}"
-        return dict(answer.json)
-
-    async def act(self, id: str, act: str, **body: Any) -> Answer:
-        return await self.api.request("POST", f"/v1/webhooks/{id}/{act}", json=body)
-
-    async def log(self, id: str, **query: str) -> list[Json]:
-        answer = await self.api.request("GET", f"/v1/webhooks/{id}/deliveries", params=query)
-        assert answer.status == 200, answer.body
-        return list(answer.json["data"])
-
-    async def until_over(self, id: str, count: int) -> list[Json]:
-        found: list[Json] = []
-
-        async def over() -> bool:
-            found[:] = await self.log(id)
-            return len(found) >= count and not any(each["state"] in OPEN for each in found)
-
-        await until_true(over)
-        return found
-
-
-@pytest.fixture
-async def hooks(api: ApiClient) -> AsyncIterator[Hooks]:
-    running = Hooks(api, [])
-    yield running
-    for id in running.made:
-        await api.request("DELETE", f"/v1/webhooks/{id}")
+STORE_DEADLINE_SECONDS = Limits().deadline_seconds
 
 
 async def test_a_job_is_told_of_to_the_endpoint_that_asked(hooks: Hooks, api: ApiClient, receiver: Receiver) -> None:
@@ -265,20 +218,6 @@ async def test_asking_for_it_races_the_automatic_retry_and_nothing_is_lost(
     assert {answer.status for answer in await asyncio.gather(*asked)} <= {202, 503}
     [done] = await hooks.until_over(made["id"], 1)
     assert done["state"] == "delivered"
-
-
-async def test_a_webhooks_service_that_is_killed_loses_nothing(
-    hooks: Hooks, api: ApiClient, system: System, receiver: Receiver
-) -> None:
-    made = await hooks.create(receiver.url("/hook"), labels={"test": "killed"})
-    process = system.processes["webhooks-1"]
-    jobs = [asyncio.create_task(api.result("debug.echo", n, labels={"test": "killed"})) for n in range(40)]
-    await receiver.until(5, "/hook")
-    await process.kill()
-    ids = {(await job)["id"] for job in jobs}
-    await process.start()
-    await until(lambda: {each.json["data"]["id"] for each in receiver.at("/hook")} >= ids, within=90)
-    assert {each["state"] for each in await hooks.until_over(made["id"], 40)} == {"delivered"}
 
 
 async def test_secrets_are_in_no_log_metric_or_read(

@@ -33,9 +33,13 @@ class Deed(StrEnum):
     KILL = "kill"
     FREEZE = "freeze"
     """Until somebody thaws it."""
+    TERMINATE = "terminate"
+    """It is told to end."""
     NOTE = "note"
     """Nothing: it was here."""
 
+
+_SIGNALS: Final = {Deed.KILL: signal.SIGKILL, Deed.FREEZE: signal.SIGSTOP, Deed.TERMINATE: signal.SIGTERM}
 
 ACTS: Final = ("claim", "finish", "cache", "event", "ack")
 POINTS: Final = tuple(f"{act}.{side}" for act in ACTS for side in ("before", "after"))
@@ -56,7 +60,7 @@ class Points:
         deed = Deed(struck.read_text())
         _leave_word(struck)
         if deed is not Deed.NOTE:
-            os.kill(os.getpid(), signal.SIGKILL if deed is Deed.KILL else signal.SIGSTOP)
+            os.kill(os.getpid(), _SIGNALS[deed])
 
 
 def _leave_word(struck: Path) -> None:
@@ -68,12 +72,13 @@ def _leave_word(struck: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Armoury:
-    """The tests' side, of the same folder."""
+    """The tests' side, of the same folder. points: those that there are."""
 
     folder: Path
+    points: Sequence[str] = POINTS
 
     def arm(self, point: str, deed: Deed) -> None:
-        if point not in POINTS:
+        if point not in self.points:
             raise ValueError(f"there is no point {point!r}")
         (self.folder / f"{point}.by").unlink(missing_ok=True)
         written = self.folder / f"{point}.new"
@@ -82,7 +87,7 @@ class Armoury:
 
     def disarm(self) -> None:
         """All points."""
-        for point in POINTS:
+        for point in self.points:
             (self.folder / point).unlink(missing_ok=True)
 
     async def struck(self, point: str, within: float = 30.0) -> int:
@@ -173,14 +178,15 @@ class PointedTeller:
 
 
 class PointedPublisher:
-    def __init__(self, publisher: Publisher, points: Points) -> None:
+    def __init__(self, publisher: Publisher, points: Points, act: str = "event") -> None:
         self._publisher = publisher
         self._points = points
+        self._act = act
 
     async def publish(self, topic: str, message: Message, *, timeout_seconds: float) -> None:
-        self._points.reach("event.before")
+        self._points.reach(f"{self._act}.before")
         await self._publisher.publish(topic, message, timeout_seconds=timeout_seconds)
-        self._points.reach("event.after")
+        self._points.reach(f"{self._act}.after")
 
 
 class PointedSource:

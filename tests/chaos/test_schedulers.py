@@ -10,6 +10,7 @@ import pytest_asyncio
 from deploy.local.backends import Backends
 from shared.storage.contract import TIMER_SHARDS
 from shared.storage.firestore import FirestoreDatabase, FirestoreShardLeases
+from shared.storage.shard_leases import TIMERS
 from tests.chaos.arena import Arena, Plan, arena
 from tests.chaos.faults import Freeze, Kill, Terminate
 from tests.chaos.inflict import inflict
@@ -47,7 +48,7 @@ async def trial(pair: Arena) -> Trial:
 async def _shares(place: Arena) -> dict[str, int]:
     """How many shards each scheduler has that is there, by its instance."""
     async with FirestoreDatabase(place.project, place.backends.firestore.address) as database:
-        leases = FirestoreShardLeases(database)
+        leases = FirestoreShardLeases(database, TIMERS)
         terms = [each.value for each in await leases.terms() if each.idle_seconds < each.value.lease_seconds]
         stored = await leases.allotment()
     holders = list(stored.value.holders.values()) if stored else []

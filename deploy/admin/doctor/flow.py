@@ -1,4 +1,4 @@
-"""What goes on: keys that let anybody in, handlers that are announced, queues that are worked on, timers that leave."""
+"""What goes on: keys that let anybody in, announced handlers, queues that are worked on, timers and webhooks sent."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from shared.clock import MILLISECONDS, Clock
 from shared.models.handler import HandlerEntry, queues_of
 from shared.models.key import ApiKey
 from shared.storage.contract import TIMER_SHARDS, Catalogue, KeyRing, Timers
+from shared.storage.webhook_contract import DELIVERY_SHARDS, Deliveries
 
 KEYS = 300
 DAY_MS = 86_400 * MILLISECONDS
@@ -24,6 +25,7 @@ class Flow:
     catalogue: Catalogue
     keys: KeyRing
     timers: Timers
+    deliveries: Deliveries
     queues: frozenset[str]
     clock: Clock
 
@@ -36,6 +38,7 @@ class Flow:
             *examine_handlers(entries, self.queues),
             *examine_lanes(lanes),
             await self._timers(),
+            await self._deliveries(),
         ]
 
     async def _timers(self) -> Finding:
@@ -45,6 +48,12 @@ class Flow:
         if late > LATE_SECONDS:
             return fault("timers", f"one has been due for {late:.0f} s: nobody releases them", "start a scheduler")
         return fine("timers", "none is overdue" if waiting else "none waits")
+
+    async def _deliveries(self) -> Finding:
+        until = self.clock.now() - round(LATE_SECONDS * MILLISECONDS)
+        if await self.deliveries.due(range(DELIVERY_SHARDS), until=until, limit=1):
+            return fault("webhooks", f"one is due for over {LATE_SECONDS:.0f} s: nobody sends it", "start webhooks")
+        return fine("webhooks", "none is overdue")
 
 
 def examine_keys(keys: Sequence[ApiKey], now: int) -> Iterator[Finding]:

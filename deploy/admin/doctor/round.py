@@ -22,6 +22,7 @@ from shared.messaging.topics import Names, topology
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
+    FirestoreDeliveries,
     FirestoreKeys,
     FirestoreQueueControls,
     FirestoreTimers,
@@ -69,6 +70,7 @@ def _flow_of(settings: Settings, database: FirestoreDatabase, board: QueueBoard,
         catalogue=board.catalogue,
         keys=FirestoreKeys(database),
         timers=FirestoreTimers(database),
+        deliveries=FirestoreDeliveries(database),
         queues=frozenset(_queues(settings)),
         clock=clock,
     )

@@ -1,7 +1,7 @@
 """The settings by themselves: what no process could run with, and what must not be so where real work is done."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from deploy.admin.doctor.finding import Finding, fault, fine, warning
@@ -10,14 +10,18 @@ from deploy.admin.settings import Settings
 from shared.cache.redis.address import Address
 from shared.errors import ConfigError
 from shared.ids import IdKeys
+from shared.sealing import Sealer
 
 DEVELOPMENT_KEY_SHA256: Final = "99c97b92b56bbb5f"
 """Begins the hash of the key that docker-compose.yml has for everybody to read."""
+DEVELOPMENT_WEBHOOK_KEY_SHA256: Final = "ad4cbeaf90bea2f0"
+"""The same of the key that seals webhook secrets."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     yield _emulators(settings)
     yield _id_keys(settings)
+    yield _webhook_keys(settings)
     yield _redis(settings)
     yield _handlers(settings)
     if _real(settings):
@@ -57,14 +61,26 @@ def _id_keys(settings: Settings) -> Finding:
         keys = IdKeys.parse(text)
     except ConfigError as error:
         return fault(about, str(error), "set version:hex, comma-separated: 1:$(openssl rand -hex 32)")
-    known = [key for key in keys.by_version.values() if _hash(key) == DEVELOPMENT_KEY_SHA256]
-    if known and _real(settings):
+    if _real(settings) and _known(keys.by_version.values(), DEVELOPMENT_KEY_SHA256):
         return fault(about, "holds the key that everybody knows", "draw one: openssl rand -hex 32")
     return fine(about, f"{len(keys.by_version)} keys, {keys.current} signs")
 
 
-def _hash(key: bytes) -> str:
-    return hashlib.sha256(key).hexdigest()[: len(DEVELOPMENT_KEY_SHA256)]
+def _webhook_keys(settings: Settings) -> Finding:
+    about, text = "SLUICE_WEBHOOK_KEYS", settings.webhook_keys.reveal()
+    if not text:
+        return warning(about, "is not set here", "gateway and webhooks need it; set it to have it looked at")
+    try:
+        keys = Sealer.parse(text).keys
+    except ConfigError as error:
+        return fault(about, str(error), "set version:hex of 32 bytes, comma-separated: 1:$(openssl rand -hex 32)")
+    if _real(settings) and _known(keys.values(), DEVELOPMENT_WEBHOOK_KEY_SHA256):
+        return fault(about, "holds the key that everybody knows", "add one (2:$(openssl rand -hex 32)), keep the old")
+    return fine(about, f"{len(keys)} keys, {max(keys)} seals")
+
+
+def _known(keys: Iterable[bytes], sha256: str) -> bool:
+    return any(hashlib.sha256(key).hexdigest().startswith(sha256) for key in keys)
 
 
 def _redis(settings: Settings) -> Finding:

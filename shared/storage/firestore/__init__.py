@@ -20,7 +20,6 @@ from shared.storage.firestore.idempotency import FirestoreIdempotency
 from shared.storage.firestore.job_lists import FirestoreJobLists
 from shared.storage.firestore.jobs import FirestoreJobs
 from shared.storage.firestore.keys import FirestoreKeys
-from shared.storage.firestore.leases import FirestoreLeases
 from shared.storage.firestore.limits import Limits
 from shared.storage.firestore.queues import FirestoreQueueControls
 from shared.storage.firestore.shard_leases import FirestoreShardLeases
@@ -40,7 +39,6 @@ __all__ = [
     "FirestoreJobLists",
     "FirestoreJobs",
     "FirestoreKeys",
-    "FirestoreLeases",
     "FirestoreQueueControls",
     "FirestoreShardLeases",
     "FirestoreStatistics",

@@ -130,10 +130,15 @@ class FirestoreDeliveries:
             set_state(writes.update(request, name, held, STATE_FIELDS), delivery, held)
         return await self._database.write(name, request.SerializeToString())
 
-    async def due(self, shards: Collection[int], *, until: int, limit: int) -> Sequence[Stored[Delivery]]:
+    async def due(
+        self, shards: Collection[int], *, since: int = 0, until: int, limit: int
+    ) -> Sequence[Stored[Delivery]]:
         if not shards:
             return []
-        return [self._stored(found) for found in await self._database.query(due_query(shards, until, limit))]
+        query = due_query(shards, until, limit)
+        if since:
+            set_timestamp(where(query, "due_at", AT_LEAST).timestamp_value, since)
+        return [self._stored(found) for found in await self._database.query(query)]
 
     async def recoverable(
         self, endpoint: str, *, since: int, after: DeliveryPlace | None, limit: int

@@ -1,4 +1,4 @@
-"""`schedulers/{term}` and `allotments/timers`: who releases which timers. The contract's ShardLeases on Firestore.
+"""`terms/{term}` and `allotments/{group}`: who has which shards. The contract's ShardLeases on Firestore.
 
 `replaces` holds the version that was replaced, as in `job_codec`: every write must give a later one, and
 a renewal above all.
@@ -7,23 +7,24 @@ a renewal above all.
 from collections.abc import Sequence
 from typing import Final
 
-from shared.storage.contract import TIMER_SHARDS, Stored, Version, WriteResult
+from shared.storage.contract import Stored, Version, WriteResult
 from shared.storage.firestore import fields as read
 from shared.storage.firestore import writes
 from shared.storage.firestore.database import FirestoreDatabase
-from shared.storage.firestore.protobuf import BatchWriteRequest, Message, StructuredQuery
+from shared.storage.firestore.protobuf import EQUAL, BatchWriteRequest, Message
+from shared.storage.firestore.structured import query_of, where
 from shared.storage.firestore.values import set_time
 from shared.storage.firestore.writes import ENCODING
 from shared.storage.shard_leases import Allotment, Term
 
-TERM_FIELDS: Final = ("instance", "lease_seconds", "expire_at", "replaces")
+TERM_FIELDS: Final = ("group", "instance", "lease_seconds", "expire_at", "replaces")
 ALLOTMENT_FIELDS: Final = ("holders", "replaces")
 MAX_TERMS: Final = 100
-_TIMERS: Final = "timers"
 
 
-def set_term(fields: Message, term: Term, replaces: Version | None) -> None:
+def set_term(fields: Message, group: str, term: Term, replaces: Version | None) -> None:
     """Fill in TERM_FIELDS."""
+    fields["group"].string_value = group
     fields["instance"].string_value = term.instance
     fields["lease_seconds"].integer_value = term.lease_seconds
     set_time(fields, "expire_at", term.expire_at)
@@ -39,8 +40,10 @@ def term_of(id: str, fields: Message) -> Term:
 
 def set_allotment(fields: Message, allotment: Allotment, replaces: Version | None) -> None:
     """Fill in ALLOTMENT_FIELDS: an element a shard, empty where nobody has it."""
-    values = fields["holders"].array_value.values
-    for shard in range(TIMER_SHARDS):
+    holders = fields["holders"].array_value
+    holders.SetInParent()  # an array, also where nobody has anything
+    values = holders.values
+    for shard in range(max(allotment.holders, default=-1) + 1):
         values.add().string_value = allotment.holders.get(shard, "")
     writes.set_replaces(fields, replaces)
 
@@ -54,25 +57,25 @@ def allotment_of(fields: Message) -> Allotment:
 class FirestoreShardLeases:
     """See `ShardLeases`."""
 
-    def __init__(self, database: FirestoreDatabase) -> None:
+    def __init__(self, database: FirestoreDatabase, group: str) -> None:
         self._database = database
-        self._terms = database.collection("schedulers")
-        self._name = database.collection("allotments").name(_TIMERS)
+        self._group = group
+        self._terms = database.collection("terms")
+        self._name = database.collection("allotments").name(group)
 
     async def renew(self, term: Term, held: Version | None) -> WriteResult:
         name = self._terms.name(term.id)
         request = BatchWriteRequest()
         with ENCODING:
-            set_term(writes.create_or_replace(request, name, held), term, held)
+            set_term(writes.create_or_replace(request, name, held), self._group, term, held)
         return await self._database.write(name, request.SerializeToString())
 
     async def end(self, id: str, held: Version) -> WriteResult:
         return await self._database.delete(self._terms.name(id), held)
 
     async def terms(self) -> Sequence[Stored[Term]]:
-        query = StructuredQuery()
-        query.from_.add().collection_id = "schedulers"
-        query.limit.value = MAX_TERMS
+        query = query_of("terms", MAX_TERMS)
+        where(query, "group", EQUAL).string_value = self._group
         found = await self._database.query(query)
         return [
             Stored(term_of(self._terms.id(each.document.name), each.document.fields), each.version, each.read_at)

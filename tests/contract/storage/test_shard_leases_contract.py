@@ -10,7 +10,7 @@ from shared.storage.contract import TIMER_SHARDS, Conflict, Version
 from shared.storage.firestore import FirestoreDatabase, FirestoreShardLeases
 from shared.storage.memory import MemoryDatabase
 from shared.storage.memory_leases import MemoryShardLeases
-from shared.storage.shard_leases import Allotment, ShardLeases, Term
+from shared.storage.shard_leases import DELIVERIES, TIMERS, Allotment, ShardLeases, Term
 from tests.contract.storage.samples import AT
 from tests.contract.storage.storage_subject import PATIENT, new_project
 
@@ -20,10 +20,10 @@ ONE, OTHER = Term("a1", "scheduler-1", 6, AT), Term("b2", "scheduler-2", 6, AT)
 @pytest.fixture
 async def leases(store_address: str) -> AsyncIterator[ShardLeases]:
     if not store_address:
-        yield MemoryShardLeases(MemoryDatabase(SystemClock()))
+        yield MemoryShardLeases(MemoryDatabase(SystemClock()), DELIVERIES)
         return
     async with FirestoreDatabase(new_project(), store_address, limits=PATIENT) as database:
-        yield FirestoreShardLeases(database)
+        yield FirestoreShardLeases(database, DELIVERIES)
 
 
 async def test_nobody_is_there_and_nothing_is_allotted(leases: ShardLeases) -> None:
@@ -84,3 +84,20 @@ async def test_of_many_that_change_the_allotment_at_once_one_does(leases: ShardL
     stored = await leases.allotment()
     assert stored is not None
     assert stored.value.holders == {0: f"t{next(n for n, r in enumerate(results) if isinstance(r, Version))}"}
+
+
+async def test_groups_see_nothing_of_each_other(store_address: str) -> None:
+    if not store_address:
+        memory = MemoryDatabase(SystemClock())
+        await _apart(MemoryShardLeases(memory, TIMERS), MemoryShardLeases(memory, DELIVERIES))
+        return
+    async with FirestoreDatabase(new_project(), store_address, limits=PATIENT) as database:
+        await _apart(FirestoreShardLeases(database, TIMERS), FirestoreShardLeases(database, DELIVERIES))
+
+
+async def _apart(one: ShardLeases, other: ShardLeases) -> None:
+    await one.renew(ONE, None)
+    await one.allot(Allotment({0: "a1"}), None)
+    assert list(await other.terms()) == []
+    assert await other.allotment() is None
+    assert [each.value for each in await one.terms()] == [ONE]

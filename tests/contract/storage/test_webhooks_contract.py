@@ -1,6 +1,5 @@
-"""Endpoints, tenants' secrets, health, deliveries and leases, on every store."""
+"""Endpoints, tenants' secrets, health and deliveries, on every store."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,6 @@ from shared.storage.firestore import (
     FirestoreDeliveries,
     FirestoreEndpoints,
     FirestoreHealths,
-    FirestoreLeases,
     FirestoreTenantHooks,
 )
 from shared.storage.memory import MemoryDatabase
@@ -23,7 +21,6 @@ from shared.storage.memory_webhooks import (
     MemoryDeliveries,
     MemoryEndpoints,
     MemoryHealths,
-    MemoryLeases,
     MemoryTenantHooks,
 )
 from shared.storage.webhook_contract import (
@@ -33,8 +30,6 @@ from shared.storage.webhook_contract import (
     DeliveryPlace,
     Endpoints,
     Healths,
-    Lease,
-    Leases,
     TenantHooksStore,
     delivery_shard,
 )
@@ -50,7 +45,6 @@ class Hooks:
     healths: Healths
     deliveries: Deliveries
     log: DeliveryLog
-    leases: Leases
 
 
 @pytest.fixture
@@ -58,9 +52,7 @@ async def hooks(store_address: str) -> AsyncIterator[Hooks]:
     if not store_address:
         memory = MemoryDatabase(SystemClock())
         mine = MemoryDeliveries(memory)
-        yield Hooks(
-            MemoryEndpoints(memory), MemoryTenantHooks(memory), MemoryHealths(memory), mine, mine, MemoryLeases(memory)
-        )
+        yield Hooks(MemoryEndpoints(memory), MemoryTenantHooks(memory), MemoryHealths(memory), mine, mine)
         return
     async with FirestoreDatabase(new_project(), store_address, limits=PATIENT) as database:
         theirs = FirestoreDeliveries(database)
@@ -70,7 +62,6 @@ async def hooks(store_address: str) -> AsyncIterator[Hooks]:
             FirestoreHealths(database),
             theirs,
             theirs,
-            FirestoreLeases(database),
         )
 
 
@@ -238,6 +229,8 @@ async def test_due_deliveries_of_the_shards_that_are_asked_for(hooks: Hooks) -> 
     assert all(each.value.body for each in found)
     some = await hooks.deliveries.due(wanted, until=AT + 50, limit=2)
     assert [each.value.id for each in some] == [f"dlv_{n}" for n in expected[:2]]
+    behind = await hooks.deliveries.due(wanted, since=found[1].value.due_at or 0, until=AT + 50, limit=100)
+    assert [each.value.id for each in behind] == [each.value.id for each in found[1:]]
     assert list(await hooks.deliveries.due([], until=AT + 50, limit=2)) == []
 
 
@@ -267,25 +260,3 @@ async def test_the_log_in_pages_newest_first(hooks: Hooks) -> None:
     assert [each.id for each in about] == ["dlv_x"]
     held = DeliveryFilter("acme", endpoint="whk_1", state=DeliveryState.HELD)
     assert list(await hooks.log.page(held, after=None, limit=4)) == []
-
-
-async def test_one_of_many_takes_a_lease(hooks: Hooks) -> None:
-    leases = [Lease("g", "one", f"owner-{n}", 5.0) for n in range(8)]
-    results = await asyncio.gather(*(hooks.leases.take(lease, None) for lease in leases))
-    assert sum(isinstance(each, Version) for each in results) == 1
-    await hooks.leases.take(Lease("other", "one", "somebody", 5.0), None)
-    [stored] = await hooks.leases.all("g")
-    assert stored.value in leases
-
-
-async def test_a_lease_is_renewed_and_dropped_by_its_holder(hooks: Hooks) -> None:
-    lease = Lease("g", "one", "me", 5.0)
-    first = await hooks.leases.take(lease, None)
-    assert isinstance(first, Version)
-    second = await hooks.leases.take(lease, first)
-    assert isinstance(second, Version)
-    assert second != first
-    assert isinstance(await hooks.leases.take(replace(lease, owner="you"), first), Conflict)
-    assert isinstance(await hooks.leases.drop(lease, first), Conflict)
-    assert await hooks.leases.drop(lease, second) == second
-    assert list(await hooks.leases.all("g")) == []

@@ -20,6 +20,7 @@ from shared.cache.redis.lanes import RedisLanes
 from shared.clock import MILLISECONDS, SystemClock
 from shared.config import Secret
 from shared.messaging.topics import Names, Topology, topology
+from shared.models.delivery import Delivery
 from shared.models.handler import HandlerEntry
 from shared.models.job import Lane
 from shared.models.key import SCOPES, ApiKey
@@ -28,6 +29,7 @@ from shared.storage.contract import Timer
 from shared.storage.firestore import (
     FirestoreCatalogue,
     FirestoreDatabase,
+    FirestoreDeliveries,
     FirestoreKeys,
     FirestoreQueueControls,
     FirestoreTimers,
@@ -95,6 +97,7 @@ async def bench(backends: Backends) -> AsyncIterator[Bench]:
         redis_url=environ["REDIS_URL"],
         handlers=HANDLERS,
         id_keys=Secret(f"1:{'cd' * 32}"),
+        webhook_keys=Secret(f"1:{'ef' * 32}"),
     )
     async with FirestoreDatabase(settings.project, settings.firestore_emulator, limits=PATIENT) as database:
         yield Bench(settings, database, SystemClock())
@@ -133,6 +136,13 @@ async def _overdue(bench: Bench) -> None:
     await FirestoreTimers(bench.database).create(Timer("job_1:1", due, "topic", b"{}", {}))
 
 
+async def _unsent(bench: Bench) -> None:
+    due = bench.clock.now() - 5 * MINUTE_MS
+    await FirestoreDeliveries(bench.database).create(
+        Delivery("dlv_1", "acme", "msg_1", "job.succeeded", "whk_1", "job_1", b"{}", due, due + DAY_MS, due)
+    )
+
+
 async def _expiring(bench: Bench) -> None:
     await bench.key(expires_at=bench.clock.now() + DAY_MS)
 
@@ -159,6 +169,7 @@ Planted = Callable[[Bench], Awaitable[None]]
         (lambda bench: bench.announce("stray"), True, State.WARNING, "handlers", "on the queue stray"),
         (_expiring, True, State.WARNING, "API keys", "expires within 14 days"),
         (_overdue, True, State.FAULT, "timers", "nobody releases them"),
+        (_unsent, True, State.FAULT, "webhooks", "nobody sends it"),
         (_paused, True, State.WARNING, f"queue {QUEUE}", "is paused since"),
         (lambda bench: bench.tell(workers=True, backlog=True), True, State.FAULT, f"queue {QUEUE}", "7 wait in"),
     ],
@@ -181,9 +192,41 @@ async def test_a_queue_without_workers_is_found(bench: Bench) -> None:
     assert any("no process takes from its lane interactive" in detail for detail in details)
 
 
+async def test_ten_planted_faults_are_found_at_once(bench: Bench) -> None:
+    """Two settings, two subscriptions, and six that only what goes on shows."""
+    first, *rest = bench.wanted.subscriptions
+    names = Names(bench.settings.prefix)
+    bulk = names.jobs(QUEUE, Lane.BULK)
+    moved = [dataclasses.replace(each, topic=names.events) if each.topic == bulk else each for each in rest]
+    await bench.apply(
+        replace(bench.wanted, subscriptions=(dataclasses.replace(first, ack_deadline_seconds=77), *moved))
+    )
+    await bench.announce("stray")
+    await bench.tell(workers=False, backlog=True)
+    for plant in (_overdue, _unsent, _expiring, _paused):
+        await plant(bench)
+    found = await bench.findings(id_keys=Secret("1:short"), webhook_keys=Secret(f"1:{'ef' * 16}"))
+    bad = [f"{each.about}: {each.detail}" for each in found if each.state in {State.FAULT, State.WARNING}]
+    for planted in (
+        "SLUICE_ID_KEYS: ",
+        "SLUICE_WEBHOOK_KEYS: ",
+        "differs in ack_deadline_seconds",
+        "from which nobody expects anything",
+        "handlers: handlers are announced on the queue stray",
+        "API keys: k1 of acme expires",
+        "timers: one has been due",
+        "webhooks: one is due",
+        f"queue {QUEUE}: is paused",
+        f"queue {QUEUE}: no process takes",
+    ):
+        assert [each for each in bad if planted in each], (planted, bad)
+    assert all(each.remedy for each in found if each.state in {State.FAULT, State.WARNING})
+
+
 @pytest.mark.parametrize(
     ("changed", "about", "says"),
     [
+        ({"webhook_keys": Secret("1:short")}, "SLUICE_WEBHOOK_KEYS", "not a list of version:hex"),
         ({"id_keys": Secret("1:short")}, "SLUICE_ID_KEYS", "not a list of version:hex"),
         ({"redis_url": "http://redis"}, "REDIS_URL", "is not redis://"),
         ({"redis_url": f"redis://127.0.0.1:{choose_port()}/0"}, "Redis", "cannot be reached"),
@@ -206,11 +249,13 @@ async def test_the_command_fails_where_there_is_a_fault_and_shows_no_secret(benc
         "REDIS_URL": bench.settings.redis_url,
         "SLUICE_HANDLERS": ",".join(HANDLERS),
         "SLUICE_ID_KEYS": bench.settings.id_keys.reveal(),
+        "SLUICE_WEBHOOK_KEYS": bench.settings.webhook_keys.reveal(),
     }
     status, out, err = await Admin(environ).run("doctor")
     assert (status, err) == (1, "")
     assert "sluice-admin topology apply" in out
     assert "cdcdcd" not in out
+    assert "efefef" not in out
     await healthy(bench)
     found = await Admin(environ).told("doctor", status=0)
     assert {each["state"] for each in found} <= {"ok", "skipped"}

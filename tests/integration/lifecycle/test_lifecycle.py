@@ -16,6 +16,7 @@ import pytest
 
 from deploy.local.ports import choose_port
 from shared.lifecycle import EXIT_CONFIG
+from tests.unit.shared.telemetry.collector import collecting
 
 ROOT = Path(__file__).parents[3]
 
@@ -115,3 +116,19 @@ async def test_settings_that_cannot_be_used_are_named_without_their_values() -> 
         assert "SLUICE_ADMIN_PORT" in line["faults"]
         assert "SLUICE_DRAIN_SECONDS" in line["faults"]
         assert "no-port" not in str(line)
+
+
+async def test_its_metrics_go_to_the_collector_that_it_is_told_of() -> None:
+    async with collecting() as collector, started(SLUICE_OTLP_ENDPOINT=collector.endpoint) as service:
+        await service.until("/readyz", 200)
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.ended() == 0
+        assert "process_cpu_seconds" in collector.latest
+
+
+async def test_a_collector_that_is_not_there_keeps_nobody_from_ending() -> None:
+    async with started(SLUICE_OTLP_ENDPOINT=f"http://127.0.0.1:{choose_port()}") as service:
+        await service.until("/readyz", 200)
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.ended() == 0
+        assert "metrics were not exported" in [line["message"] for line in await service.lines()]

@@ -15,7 +15,12 @@ from deploy.admin.settings import Settings
 from deploy.checks.report import ROOT
 from shared.config import Secret
 
-REAL = Settings(project="acme", redis_url="rediss://10.0.0.1:6379/0", id_keys=Secret(f"1:{'ab' * 32}"))
+REAL = Settings(
+    project="acme",
+    redis_url="rediss://10.0.0.1:6379/0",
+    id_keys=Secret(f"1:{'ab' * 32}"),
+    webhook_keys=Secret(f"1:{'ef' * 32}"),
+)
 DECLARED = json.loads(INDEXES.read_text())
 
 
@@ -39,12 +44,16 @@ def test_settings_of_development_are_a_fault_on_the_real_service(changed: dict[s
     assert states(dataclasses.replace(REAL, **changed))[about] is State.FAULT
 
 
-def test_the_key_that_everybody_knows_is_a_fault_on_the_real_service() -> None:
+@pytest.mark.parametrize(
+    ("field", "variable"), [("id_keys", "SLUICE_ID_KEYS"), ("webhook_keys", "SLUICE_WEBHOOK_KEYS")]
+)
+def test_the_key_that_everybody_knows_is_a_fault_on_the_real_service(field: str, variable: str) -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    known = text.split("SLUICE_ID_KEYS:-")[1].split("}")[0]
-    assert states(dataclasses.replace(REAL, id_keys=Secret(known)))["SLUICE_ID_KEYS"] is State.FAULT
-    local = dataclasses.replace(REAL, id_keys=Secret(known), pubsub_emulator="a:1", firestore_emulator="a:2")
-    assert states(local)["SLUICE_ID_KEYS"] is State.OK
+    known = {field: Secret(text.split(f"{variable}:-")[1].split("}")[0])}
+    real = dataclasses.replace(REAL, **known)  # type: ignore[arg-type]  # a field of the settings
+    assert states(real)[variable] is State.FAULT
+    local = dataclasses.replace(real, pubsub_emulator="a:1", firestore_emulator="a:2")
+    assert states(local)[variable] is State.OK
 
 
 def ready() -> dict[Index, str]:

@@ -9,7 +9,6 @@ from typing import Final
 
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
-from services.scheduler.tenure import Tenure
 from shared.clock import ManualClock
 from shared.config import Secret
 from shared.errors import SluiceError
@@ -17,8 +16,9 @@ from shared.messaging.contract import Message
 from shared.storage.contract import TIMER_SHARDS, Timer, Version, WriteResult
 from shared.storage.memory import MemoryDatabase, MemoryTimers
 from shared.storage.memory_leases import MemoryShardLeases
-from shared.storage.shard_leases import Allotment, Term
+from shared.storage.shard_leases import TIMERS, Allotment, Term
 from shared.telemetry.metrics import Metrics
+from shared.tenure.tenure import Tenure
 
 SETTINGS: Final = Settings(id_keys=Secret("unused"), page=10, most_taken=1_000)
 LEASE_SECONDS: Final = SETTINGS.shard_lease_seconds
@@ -48,7 +48,7 @@ class Wire(MemoryShardLeases):
     """The leases as one scheduler reaches them: its process can stand still, and answers can be late or lost."""
 
     def __init__(self, database: MemoryDatabase) -> None:
-        super().__init__(database)
+        super().__init__(database, TIMERS)
         self.moving = asyncio.Event()
         self.moving.set()
         self.answering = asyncio.Event()
@@ -110,6 +110,7 @@ class Bench:
             name,
             wire,
             self.clock,
+            shards=TIMER_SHARDS,
             lease_seconds=LEASE_SECONDS,
             draw_term=lambda: f"{name}-{next(self._words)}",
             chance=self._chance,

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from services.scheduler.tenure import BEATS
 from shared.errors import CommitUnknown
 from shared.storage.contract import TIMER_SHARDS
+from shared.storage.shard_leases import TIMERS
+from shared.tenure.tenure import BEATS
 from tests.unit.services.scheduler.bench import EVERY_SHARD, LEASE_SECONDS, Bench, Scheduler, bench
 
 BEAT = LEASE_SECONDS / BEATS
@@ -131,7 +132,7 @@ async def test_what_is_left_of_the_dead_is_put_away() -> None:
         await watched(b, 5)
         await b.schedulers[0].kill()
         await b.clock.advance(12 * LEASE_SECONDS)
-        assert [stored[0].instance for stored in b.database.schedulers.documents.values()] == ["scheduler-1"]
+        assert [stored[0].instance for stored in b.database.terms(TIMERS).documents.values()] == ["scheduler-1"]
 
 
 async def test_with_several_schedulers_each_timer_is_released_once() -> None:

@@ -33,7 +33,7 @@ def bench(*endpoints: str, each: int = 1, standing: Standing = Standing.PROVEN, 
     turns = Turns(limits)
     for n in range(each):
         for endpoint in endpoints:
-            lane = turns.lane(endpoint)
+            lane = turns.lane(endpoint, endpoint)
             lane.standing = standing
             turns.put(lane, waiting(endpoint, n), 0.0)
     return turns
@@ -81,7 +81,7 @@ def test_endpoints_that_may_be_dead_share_a_quarter(standing: Standing) -> None:
     first = turns.next(0.0)
     assert first is not None
     assert started(turns, 0.0) == ["b"]
-    proven = turns.lane("z")
+    proven = turns.lane("z", "z")
     proven.standing = Standing.PROVEN
     turns.put(proven, waiting("z"), 0.0)
     assert started(turns, 0.0) == ["z"]
@@ -91,14 +91,14 @@ def test_endpoints_that_may_be_dead_share_a_quarter(standing: Standing) -> None:
 
 def test_new_endpoints_go_before_those_that_time_out() -> None:
     turns = bench("dead", "dying", standing=Standing.TIMING_OUT)
-    fresh = turns.lane("fresh")
+    fresh = turns.lane("fresh", "fresh")
     turns.put(fresh, waiting("fresh"), 0.0)
     assert started(turns, 0.0) == ["fresh", "dead"]
 
 
 def test_recovered_deliveries_go_behind_live_ones() -> None:
     turns = bench("a", each=0)
-    lane = turns.lane("a")
+    lane = turns.lane("a", "a")
     lane.standing = Standing.PROVEN
     turns.put(lane, waiting("a", 1, slow=True), 0.0)
     turns.put(lane, waiting("a", 2), 0.0)
@@ -152,7 +152,7 @@ def test_what_had_started_before_it_opened_changes_nothing() -> None:
 
 def test_an_open_breaker_lets_one_lane_probe() -> None:
     turns = bench("a", each=4)
-    lane = turns.lane("a")
+    lane = turns.lane("a", "a")
     for _ in range(5):
         lane.breaker.failed(0.0)
     assert turns.next(29.0) is None
@@ -168,7 +168,7 @@ def test_an_open_breaker_lets_one_lane_probe() -> None:
 def test_a_probe_that_says_nothing_is_followed_by_another() -> None:
     turns = bench("a", each=2)
     for _ in range(5):
-        turns.lane("a").breaker.failed(0.0)
+        turns.lane("a", "a").breaker.failed(0.0)
     probe = turns.next(31.0)
     assert probe is not None
     turns.ended(probe, 31.0)
@@ -179,7 +179,7 @@ def test_a_probe_that_says_nothing_is_followed_by_another() -> None:
 
 def test_those_that_may_be_dead_get_a_turn_beside_busy_ones() -> None:
     turns = bench("busy", each=3)
-    fresh = turns.lane("fresh")
+    fresh = turns.lane("fresh", "fresh")
     turns.put(fresh, waiting("fresh"), 0.0)
     assert "fresh" in started(turns, 0.0)[:4]
 
@@ -191,3 +191,25 @@ def test_a_bucket_fills_up_to_its_burst() -> None:
         pace.take(0.0)
     assert pace.next_at(0.0) == pytest.approx(0.04)
     assert replace(pace).next_at(1_000.0) == 1_000.0
+
+
+@pytest.mark.parametrize("standing", [Standing.NEW, Standing.TIMING_OUT])
+def test_an_endpoint_never_waits_behind_another_tenants_dead_ones(standing: Standing) -> None:
+    turns = Turns(replace(LIMITS, slots=64))
+    for n in range(1_000):
+        lane = turns.lane(f"dead-{n}", f"hog-{n % 4}")
+        lane.standing = standing
+        turns.put(lane, waiting(f"dead-{n}"), 0.0)
+    assert len(started(turns, 0.0)) == 13  # of sixteen slots that may be slow, four tenants leave as many as each has
+    fresh = turns.lane("fresh", "newcomer")
+    turns.put(fresh, waiting("fresh"), 0.0)
+    assert started(turns, 0.0) == ["fresh"]
+
+
+def test_tenants_take_turns_however_many_endpoints_they_have() -> None:
+    turns = Turns(LIMITS)
+    for endpoint, tenant in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")):
+        lane = turns.lane(endpoint, tenant)
+        lane.standing = Standing.PROVEN
+        turns.put(lane, waiting(endpoint), 0.0)
+    assert started(turns, 0.0) == ["a1", "b1", "a2", "a3"]

@@ -43,7 +43,7 @@ FIELDS = {
     "handlers": set(HANDLER_FIELDS),
     "keys": set(KEY_FIELDS),
     "queues": set(QUEUE_FIELDS),
-    "schedulers": set(TERM_FIELDS),
+    "terms": set(TERM_FIELDS),
     "allotments": set(ALLOTMENT_FIELDS),
     "deliveries": {*FIXED_FIELDS, *DELIVERY_STATE_FIELDS},
     "webhooks": set(ENDPOINT_FIELDS),
@@ -149,8 +149,8 @@ def test_what_grows_with_the_work_vanishes_by_itself() -> None:
         ("deliveries", "expire_at"),
         ("idempotency", "expire_at"),
         ("jobs", "expire_at"),
-        ("schedulers", "expire_at"),
         ("stats", "expire_at"),
+        ("terms", "expire_at"),
     ]
 
 

@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import orjson
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.errors import BrokerUnavailable
 from shared.telemetry.logs import JsonFormatter
+from shared.telemetry.traces import Traces, recording
 
 Lines = Callable[[], list[dict[str, object]]]
 
@@ -78,3 +81,38 @@ def test_any_value_can_be_a_field(journal: tuple[logging.Logger, Lines]) -> None
     logger, lines = journal
     logger.info("odd", extra={"path": io, "set": {1}})
     assert len(lines()) == 1
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(("flags", "sampled"), [("01", True), ("00", False)])
+def test_a_line_within_a_trace_names_it_as_cloud_logging_reads_it(flags: str, sampled: bool) -> None:
+    formatter = JsonFormatter("gateway", "gateway-1", "acme")
+    with Traces().request("GET /", f"00-{TRACE}-{SPAN}-{flags}", {}):
+        line = orjson.loads(formatter.line(0.0, "INFO", "request", "sluice", {}))
+    assert line["logging.googleapis.com/trace"] == f"projects/acme/traces/{TRACE}"
+    assert line["logging.googleapis.com/spanId"] == SPAN
+    assert line["logging.googleapis.com/trace_sampled"] is sampled
+
+
+def test_a_recorded_span_is_the_one_that_lines_name() -> None:
+    formatter, exporter = JsonFormatter("worker", "worker-1", "acme"), InMemorySpanExporter()
+    traces = recording("worker", "worker-1", SimpleSpanProcessor(exporter), ratio=0.0)
+    with traces.process("jobs", f"00-{TRACE}-{SPAN}-01", {}):
+        line = orjson.loads(formatter.line(0.0, "INFO", "job", "sluice", {}))
+    [span] = exporter.get_finished_spans()
+    assert span.context is not None
+    assert line["logging.googleapis.com/trace"] == f"projects/acme/traces/{span.context.trace_id:032x}"
+    assert line["logging.googleapis.com/spanId"] == f"{span.context.span_id:016x}"
+    assert line["logging.googleapis.com/trace_sampled"]
+
+
+@pytest.mark.parametrize("traceparent", [None, "nonsense"])
+def test_a_line_outside_of_a_trace_names_none(traceparent: str | None) -> None:
+    formatter = JsonFormatter("gateway", "gateway-1", "acme")
+    with Traces().request("GET /", f"00-{TRACE}-{SPAN}-01", {}), Traces().request("GET /", None, {}):
+        pass
+    with Traces().request("GET /", traceparent, {}):
+        line = orjson.loads(formatter.line(0.0, "INFO", "request", "sluice", {}))
+    assert not [name for name in line if name.startswith("logging.")]

@@ -1,29 +1,30 @@
-"""Who should have which shards of the timers, of the schedulers that are there. Pure; used by `tenure`.
+"""Who should have which shards, of the processes that are there. Pure; used by `tenure`.
 
 Everyone is entitled to the same number, give or take one, so nobody has to agree on anything but who is there. A
-scheduler changes only what is its own to change: it takes shards that nobody has, and gives up what it has too many of.
+process changes only what is its own to change: it takes shards that nobody has, and gives up what it has too many of.
 """
 
 from collections.abc import Collection, Mapping
 
-from shared.storage.contract import TIMER_SHARDS
 
-
-def entitlements(there: Collection[str]) -> dict[str, int]:
-    """How many shards each of the terms that are there should have."""
-    each, more = divmod(TIMER_SHARDS, max(1, len(there)))
+def entitlements(there: Collection[str], shards: int) -> dict[str, int]:
+    """How many of the shards each of the terms that are there should have."""
+    each, more = divmod(shards, max(1, len(there)))
     return {term: each + (place < more) for place, term in enumerate(sorted(there))}
 
 
-def divided(holders: Mapping[int, str], there: Collection[str], mine: str) -> dict[int, str]:
+def divided(
+    holders: Mapping[int, str], there: Collection[str], mine: str, shards: int, busy: Collection[int] = ()
+) -> dict[int, str]:
     """The holders as `mine`, one of those that are there, should write them.
 
     holders: by shard, as they are; of those that are not there, nothing is left.
+    shards: how many there are. busy: those of `mine` that are given away last.
     """
     found = {shard: term for shard, term in holders.items() if term in there}
-    wanted = entitlements(there)
-    _give(found, wanted, mine)
-    for shard in range(TIMER_SHARDS):
+    wanted = entitlements(there, shards)
+    _give(found, wanted, mine, busy)
+    for shard in range(shards):
         if _count(found, mine) >= wanted[mine]:
             break
         found.setdefault(shard, mine)
@@ -39,9 +40,10 @@ def left(holders: Mapping[int, str], there: Collection[str], mine: str) -> dict[
     return found
 
 
-def _give(found: dict[int, str], wanted: Mapping[str, int], mine: str) -> None:
+def _give(found: dict[int, str], wanted: Mapping[str, int], mine: str, busy: Collection[int]) -> None:
     """What `mine` has too much of goes to those that have too little."""
-    for shard in sorted(shard for shard, term in found.items() if term == mine):
+    own = [shard for shard, term in found.items() if term == mine]
+    for shard in sorted(own, key=lambda shard: (shard in busy, shard)):
         short = [term for term, count in wanted.items() if _count(found, term) < count]
         if _count(found, mine) <= wanted[mine] or not short:
             return

@@ -5,33 +5,33 @@ import random
 
 import pytest
 
-from services.scheduler.division import divided, entitlements, left
-from shared.storage.contract import TIMER_SHARDS
+from shared.tenure.division import divided, entitlements, left
 
-ALL = range(TIMER_SHARDS)
+SHARDS = 16
+ALL = range(SHARDS)
 
 
 @pytest.mark.parametrize("count", range(1, 20))
 def test_entitlements_are_even_and_cover_everything(count: int) -> None:
-    found = entitlements([f"t{n}" for n in range(count)])
-    assert sum(found.values()) == TIMER_SHARDS
+    found = entitlements([f"t{n}" for n in range(count)], SHARDS)
+    assert sum(found.values()) == SHARDS
     assert max(found.values()) - min(found.values()) <= 1
 
 
 def test_the_first_takes_everything() -> None:
-    assert divided({}, {"a"}, "a") == dict.fromkeys(ALL, "a")
+    assert divided({}, {"a"}, "a", SHARDS) == dict.fromkeys(ALL, "a")
 
 
 def test_who_has_too_much_gives_to_who_comes_and_who_comes_takes_nothing_by_itself() -> None:
     holders = dict.fromkeys(ALL, "a")
-    assert divided(holders, {"a", "b"}, "b") == holders
-    given = divided(holders, {"a", "b"}, "a")
+    assert divided(holders, {"a", "b"}, "b", SHARDS) == holders
+    given = divided(holders, {"a", "b"}, "a", SHARDS)
     assert sorted(given.values()) == ["a"] * 8 + ["b"] * 8
 
 
 def test_what_the_dead_had_goes_to_those_that_are_there() -> None:
     holders = {shard: "ab"[shard % 2] for shard in ALL}
-    assert divided(holders, {"b"}, "b") == dict.fromkeys(ALL, "b")
+    assert divided(holders, {"b"}, "b", SHARDS) == dict.fromkeys(ALL, "b")
 
 
 def test_nothing_is_ever_taken_from_another_that_is_there() -> None:
@@ -40,7 +40,7 @@ def test_nothing_is_ever_taken_from_another_that_is_there() -> None:
         there = {f"t{n}" for n in range(rng.randint(1, 6))}
         holders = {shard: rng.choice([*sorted(there), "gone"]) for shard in ALL if rng.random() < 0.8}
         for mine in there:
-            found = divided(holders, there, mine)
+            found = divided(holders, there, mine, SHARDS)
             for shard, term in holders.items():
                 if term in there - {mine}:
                     assert found[shard] == term
@@ -53,10 +53,12 @@ def test_whatever_they_begin_with_they_come_to_an_even_division_that_stays() -> 
         holders = {shard: rng.choice([*sorted(there), "gone"]) for shard in ALL if rng.random() < 0.8}
         for _ in range(2):
             for mine in rng.sample(sorted(there), len(there)):
-                holders = divided(holders, there, mine)
+                holders = divided(holders, there, mine, SHARDS)
         assert sorted(holders) == list(ALL)
-        assert {term: list(holders.values()).count(term) for term in there} | entitlements(there) == entitlements(there)
-        assert all(divided(holders, there, mine) == holders for mine in there)
+        assert {term: list(holders.values()).count(term) for term in there} | entitlements(
+            there, SHARDS
+        ) == entitlements(there, SHARDS)
+        assert all(divided(holders, there, mine, SHARDS) == holders for mine in there)
 
 
 def test_who_leaves_hands_everything_to_those_that_stay() -> None:
@@ -71,3 +73,8 @@ def test_who_leaves_hands_everything_to_those_that_stay() -> None:
 
 def test_the_last_leaves_nothing_behind() -> None:
     assert left(dict.fromkeys(ALL, "a"), {"a"}, "a") == {}
+
+
+def test_what_is_busy_is_given_away_last() -> None:
+    given = divided(dict.fromkeys(ALL, "a"), {"a", "b"}, "a", SHARDS, range(6))
+    assert [shard for shard, term in given.items() if term == "b"] == list(range(6, 14))

@@ -1,0 +1,1 @@
+"""Which shards of something a process has, of the processes that share them out."""
