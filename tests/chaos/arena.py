@@ -56,13 +56,11 @@ class Plan:
     """What an arena is made of.
 
     pointed: workers with crash points (`worker_main`) in place of the real ones.
-    planted: the bug that they have.
     processes: how many of each service. services: instead of those of `make run`.
     """
 
     pointed: bool = True
-    planted: str = ""
-    processes: Mapping[str, int] = field(default_factory=lambda: {"gateway": 2, "worker": 2})
+    processes: Mapping[str, int] = field(default_factory=lambda: {"gateway": 2, "worker": 2, "scheduler": 2})
     services: tuple[ServiceSpec, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -169,7 +167,6 @@ def _options(folder: Path, name: str, plan: Plan, links: Mapping[Link, FaultProx
         **ENVIRON,
         VARIABLE: str(folder / "effects"),
         "SLUICE_CHAOS_POINTS": str(points),
-        "SLUICE_CHAOS_PLANTED": plan.planted,
         **plan.environ,
     }
     return Options(

@@ -52,6 +52,17 @@ class Client:
         headers = {"If-None-Match": f'"{known:x}"'} if known else {}
         return await self._call(call, "GET", f"/v1/jobs/{job}", headers, wait)
 
+    async def cancel(self, job: str, *, work: str = "", within: float = 15.0) -> Outcome:
+        """Ask for its end until somebody answers for certain, which may be that it came too late."""
+        deadline = monotonic() + within
+        while True:
+            call = self.history.invoke(self.number, Act.CANCEL, work, job=job)
+            outcome = await self._call(call, "POST", f"/v1/jobs/{job}/cancel", {}, 0, data=b"")
+            certain = isinstance(outcome, Ok) or (isinstance(outcome, Fail) and 400 <= outcome.status < 500)
+            if certain or monotonic() > deadline:
+                return outcome
+            await asyncio.sleep(PAUSE_SECONDS)
+
     async def accepted(self, piece: Piece, within: float) -> Ok | None:
         """Submit until it is accepted. None when it is given up: at once if the fate of an unkeyed one is unknown."""
         deadline = monotonic() + within
@@ -75,11 +86,13 @@ class Client:
         return None
 
     async def carry(self, piece: Piece, *, within: float = 60.0) -> Ok | None:
-        """Submit and wait for the end."""
+        """Submit, cancel if that is wanted, and wait for the end."""
         began = monotonic()
         met = await self.accepted(piece, within)
         if met is None or met.terminal:
             return met
+        if piece.canceled:
+            await self.cancel(met.job, work=piece.work)
         return await self.over(met.job, work=piece.work, within=within - (monotonic() - began))
 
     async def _call(

@@ -127,10 +127,12 @@ async def snapshots(redis_url: str, ids: Iterable[str]) -> dict[str, Snapshot]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within: float) -> bool:
-    """Whether it came true in time."""
+    """Whether it came true in time. Looking takes at most half of the time, however long a look takes."""
     deadline = monotonic() + within
-    while not await condition():
-        if monotonic() > deadline:
+    while True:
+        began = monotonic()
+        if await condition():
+            return True
+        if (looked := monotonic()) > deadline:
             return False
-        await asyncio.sleep(_TICK_SECONDS)
-    return True
+        await asyncio.sleep(max(_TICK_SECONDS, looked - began))
