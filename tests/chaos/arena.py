@@ -98,7 +98,7 @@ class Arena:
     @property
     def cast(self) -> Cast:
         names = {name: tuple(process.name for process in group) for name, group in self.system.services.items()}
-        return Cast(names["gateway"], names["worker"], names["scheduler"], LEASE_SECONDS)
+        return Cast(names["gateway"], names.get("worker", ()), names["scheduler"], LEASE_SECONDS)
 
     def redis(self) -> Redis:
         """A client past the proxy."""
