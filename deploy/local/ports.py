@@ -4,6 +4,7 @@ Ports are taken below the range from which the kernel gives source ports to outg
 tens of thousands of these, and one of them would otherwise sit on the port of a backend that is being restarted.
 """
 
+import atexit
 import errno
 import random
 import socket
@@ -18,6 +19,14 @@ FIRST: Final = 12_000
 LAST: Final = 32_000
 TRIES: Final = 200
 _handed_out: Final[dict[int, socket.socket | None]] = {}  # by this process: who asked may not listen there yet
+
+
+@atexit.register
+def _release_all() -> None:
+    while _handed_out:
+        _, name = _handed_out.popitem()
+        if name is not None:
+            name.close()
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:

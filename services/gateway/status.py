@@ -10,7 +10,7 @@ import asyncio
 from services.gateway.finished import Finished, Kept
 from services.gateway.problems import gone, not_found, unavailable
 from services.gateway.settings import Settings
-from shared.cache.contract import Snapshots
+from shared.cache.contract import LIVE_TTL_SECONDS, Snapshots
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, Overloaded, Unavailable
 from shared.ids import Ids, IssuedId
@@ -42,13 +42,13 @@ class Statuses:
 
     def verify(self, id: str, tenant: str) -> IssuedId:
         """Raises Problem 404 for an id that was never issued to this tenant, without asking anyone."""
-        issued = self._ids.verify("job", tenant, id)
+        issued = self.issued(id, tenant)
         if issued is None:
             raise not_found()
         return issued
 
     def issued(self, id: str, tenant: str) -> IssuedId | None:
-        """As `verify`, but None."""
+        """The id if it was issued to this tenant, without asking anyone."""
         return self._ids.verify("job", tenant, id)
 
     def at_hand(self, id: str, tenant: str) -> Snapshot | None:
@@ -61,7 +61,7 @@ class Statuses:
         kept = self._finished.kept(id)
         if kept is None or kept.tenant == tenant:
             return kept
-        if not self._ids.verify("job", tenant, id):
+        if self.issued(id, tenant) is None:
             return None
         kept.tenant = tenant
         return kept
@@ -82,10 +82,13 @@ class Statuses:
         cached = await self._cached(issued.text)
         if self._finished.is_deleted(issued.text) or (cached is not None and cached.deleted):
             raise gone()
-        if cached is not None and cached.order >= at_least:
-            self._finished.put(cached)
-            return cached
-        return await self._stored(issued)
+        if cached is None or cached.order < at_least:
+            return await self._stored(issued)
+        if cached.unattempted and self._clock.now() > issued.created_at + LIVE_TTL_SECONDS * MILLISECONDS:
+            # Kept this long for those who wait. That an attempt began may have been lost on the way to Redis.
+            return await self._stored(issued) or cached
+        self._finished.put(cached)
+        return cached
 
     async def stored(self, issued: IssuedId) -> Snapshot:
         """The job's state by the store, or by its id where no worker has claimed it. Raises Problem as `read`."""
@@ -121,8 +124,13 @@ class Statuses:
         if reading is None:
             reading = asyncio.create_task(self._store.read(id), name=f"read {id}")
             self._reading[id] = reading
-            reading.add_done_callback(lambda _: self._reading.pop(id, None))
+            reading.add_done_callback(lambda read: self._read(id, read))
         return await asyncio.shield(reading)
+
+    def _read(self, id: str, reading: asyncio.Task[Stored[Job] | None]) -> None:
+        self._reading.pop(id, None)
+        if not reading.cancelled():
+            reading.exception()  # everyone who asked may have given up before it failed
 
     async def _cached(self, id: str) -> Snapshot | None:
         try:

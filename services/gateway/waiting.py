@@ -3,14 +3,16 @@
 A waiter registers this gateway in Redis under the job's id, with all that came in the same moment, and is a few hundred
 bytes from then on: no task, no timer. Whoever changes the job publishes its new state on this gateway's one channel. A
 waiter that hears nothing looks again every 10–15 s, all of them in few round trips, and so does everyone after the
-channel was lost. Nobody polls the store.
+channel was lost. Nobody polls the store: while Redis answers, the store knows more only of a job whose telling was
+lost, so waiters ask it by turns, at a pace that a crowd does not change.
 
 Used by `express` for the many (`hold`), by `jobs` and `posting` for the rest (`wait`), and by `events` (`held`).
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,6 +32,8 @@ TICKS_A_SECOND = 10
 """How exactly waits end. One sweep ends all of them: a timer each would cost more than the rest of a waiter."""
 LOOK_AT_ONCE = 500
 """Waiters that look again in one round trip."""
+STORE_LOOKS_A_TICK = 100
+"""Waiters that ask the store in a tick while Redis answers."""
 RECONNECT_SECONDS = 0.5
 
 _log = logging.getLogger("sluice.gateway")
@@ -59,6 +63,8 @@ class Waiting:
         self._watches: dict[str, Watch] = {}
         self._due: dict[int, set[Hold]] = {}
         self._entering: list[Watch] = []
+        self._turns: dict[Watch, None] = {}
+        """Who is to ask the store, in order."""
         self._someone_enters = asyncio.Event()
         self._held = 0
         self.draining = False
@@ -136,7 +142,7 @@ class Waiting:
         watch.join(held)
         try:
             if watch.latest is None:
-                await self._register([watch])
+                await self._register_or_all([watch])
             if watch.latest is None or watch.latest.order < known:
                 watch.hear(await self._statuses.stored(issued))
             self._refuse_deleted(held.latest)
@@ -173,6 +179,7 @@ class Waiting:
         self._held -= 1
         if not watch.holders and self._watches.get(watch.issued.text) is watch:
             del self._watches[watch.issued.text]
+            self._turns.pop(watch, None)
 
     async def _enter(self) -> None:
         """Register those who came in the same moment, until cancelled."""
@@ -181,13 +188,13 @@ class Waiting:
                 await self._someone_enters.wait()
                 self._someone_enters.clear()
                 entering, self._entering = self._entering, []
-                for start in range(0, len(entering), LOOK_AT_ONCE):
-                    entries.create_task(self._look_first(entering[start : start + LOOK_AT_ONCE]))
+                for piece in _pieces(entering):
+                    entries.create_task(self._look_first(piece))
 
     async def _look_first(self, watches: Sequence[Watch]) -> None:
         """Register before looking: what is told in between is heard."""
-        silent = await self._register(watches)
-        await asyncio.gather(*(self._look_in_store(watch) for watch in silent if watch.latest is None))
+        silent = await self._register_or_all(watches)
+        await self._ask_store([watch for watch in silent if watch.latest is None])
 
     # While they wait
 
@@ -200,7 +207,7 @@ class Waiting:
             try:
                 async with self._cache.listen(self._gateway) as told:
                     self._finished.clear()
-                    await self._look_at(list(self._watches.values()))
+                    await self._look_anew()
                     async for snapshot in told:
                         self._hear(snapshot)
             except (CacheUnavailable, Overloaded) as fault:
@@ -221,34 +228,67 @@ class Waiting:
         while True:
             await self._clock.sleep(RECHECK_TICK_SECONDS)
             now = self._clock.monotonic()
-            await self._look_at([watch for watch in self._watches.values() if watch.recheck_at <= now])
+            await self._look_again([watch for watch in self._watches.values() if watch.recheck_at <= now])
+            await self._take_turns()
 
-    async def _look_at(self, watches: Sequence[Watch]) -> None:
-        """Register again and look, in pieces; what Redis does not know, the store does."""
-        for start in range(0, len(watches), LOOK_AT_ONCE):
-            piece = watches[start : start + LOOK_AT_ONCE]
-            silent = await self._register(piece)
-            await asyncio.gather(*(self._look_in_store(watch) for watch in silent))
+    async def _look_again(self, watches: Sequence[Watch]) -> None:
+        """Where Redis does not answer, the store is asked at once."""
+        for piece in _pieces(watches):
+            try:
+                await self._register(piece)
+            except (CacheUnavailable, Overloaded):
+                await self._ask_store(piece)
+            else:
+                self._queue(piece)
+
+    async def _look_anew(self) -> None:
+        """Look at everyone's job; of what Redis knows nothing, the store is asked at once."""
+        for piece in _pieces(list(self._watches.values())):
+            await self._ask_store(await self._register_or_all(piece))
+            self._queue(piece)
+
+    def _queue(self, watches: Sequence[Watch]) -> None:
+        self._turns.update((watch, None) for watch in watches if watch.latest is None or not watch.latest.terminal)
+
+    async def _take_turns(self) -> None:
+        turns = [watch for watch, _ in zip(self._turns, range(STORE_LOOKS_A_TICK), strict=False)]
+        for watch in turns:
+            del self._turns[watch]
+        await self._ask_store(turns)
 
     async def _register(self, watches: Sequence[Watch]) -> Sequence[Watch]:
-        """Have this gateway told of these jobs; returns those that Redis knows nothing of."""
+        """Have this gateway told of these jobs; returns those that Redis knows nothing of.
+
+        Raises CacheUnavailable, Overloaded.
+        """
         for watch in watches:
             watch.recheck_at = self._next_recheck()
-        try:
-            kept = await self._cache.watch(self._gateway, [watch.issued.text for watch in watches])
-        except (CacheUnavailable, Overloaded):
-            return watches
+        kept = await self._cache.watch(self._gateway, [watch.issued.text for watch in watches])
         for snapshot in kept:
             if snapshot is not None:
                 self._hear(snapshot)
         return [watch for watch, snapshot in zip(watches, kept, strict=True) if snapshot is None]
 
-    async def _look_in_store(self, watch: Watch) -> None:
+    async def _register_or_all(self, watches: Sequence[Watch]) -> Sequence[Watch]:
+        """As `_register`; a Redis that does not answer knows nothing of any."""
+        try:
+            return await self._register(watches)
+        except (CacheUnavailable, Overloaded):
+            return watches
+
+    async def _ask_store(self, watches: Sequence[Watch]) -> None:
+        found = await asyncio.gather(*(self._look_in_store(watch) for watch in watches))
+        problems = Counter(problem.type.slug for problem in found if problem)
+        if problems:
+            _log.warning("waiters could not look", extra={"problems": dict(problems), "asked": len(watches)})
+
+    async def _look_in_store(self, watch: Watch) -> Problem | None:
         try:
             watch.hear(await self._statuses.stored(watch.issued))
         except Problem as problem:
-            _log.warning("a waiter could not look", extra={"problem": problem.type.slug})
             watch.fail(problem)
+            return problem
+        return None
 
     def _hear(self, snapshot: Snapshot) -> None:
         self._finished.put(snapshot)
@@ -263,6 +303,11 @@ class Waiting:
 
     def _next_recheck(self) -> float:
         return self._clock.monotonic() + self._recheck_seconds * (0.8 + 0.4 * self._chance())
+
+
+def _pieces(watches: Sequence[Watch]) -> Iterator[Sequence[Watch]]:
+    for start in range(0, len(watches), LOOK_AT_ONCE):
+        yield watches[start : start + LOOK_AT_ONCE]
 
 
 class _Awaited(Hold):

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Generic, Protocol, Self, TypeVar
 
 from shared.cache.contract import (
-    LIVE_TTL_SECONDS,
     TERMINAL_TTL_SECONDS,
+    UNATTEMPTED_TTL_SECONDS,
     WATCH_TTL_SECONDS,
     Flight,
     Hit,
@@ -20,6 +20,7 @@ from shared.cache.contract import (
     Led,
     Replay,
     Result,
+    seconds_to_keep,
 )
 from shared.clock import Clock
 from shared.errors import CacheUnavailable
@@ -72,7 +73,7 @@ class MemoryCache:
         kept = self._jobs.get(snapshot.id)
         if kept is not None and kept.order > snapshot.order:
             return
-        self._jobs.put(snapshot.id, snapshot, TERMINAL_TTL_SECONDS if snapshot.terminal else LIVE_TTL_SECONDS)
+        self._jobs.put(snapshot.id, snapshot, seconds_to_keep(snapshot))
         for gateway in self._watches.get(snapshot.id) or ():
             self._publish(gateway, snapshot)
         if snapshot.terminal:
@@ -200,6 +201,8 @@ class MemoryCache:
         if kept is None or not kept.terminal:
             watchers = self._watches.get(id) or set()
             self._watches.put(id, watchers | {gateway}, WATCH_TTL_SECONDS)
+        if kept is not None and kept.unattempted:
+            self._jobs.put(id, kept, UNATTEMPTED_TTL_SECONDS)
         return kept
 
     def _end(self, key: str, id: str) -> bool:

@@ -54,6 +54,11 @@ def order(status: JobStatus, attempt: int, minor: int = 0) -> int:
     return attempt << 12 | _RANK[status] << 8 | minor
 
 
+def attempt_of(order: int) -> int:
+    """The attempt of a state of this order."""
+    return order >> 12
+
+
 def is_running(order: int) -> bool:
     """Whether a state of this order is that of a running job."""
     return order >> 8 & 0xF == _RANK[JobStatus.RUNNING]

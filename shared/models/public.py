@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from shared.clock import rfc3339
-from shared.models.job import Job, JobSpec, is_running
+from shared.models.job import Job, JobSpec, attempt_of, is_running
 
 _NO_PROGRESS = b'"progress":null'
 _LAST_BIT = 1
@@ -26,6 +26,11 @@ class Snapshot:
     body: bytes
     deleted: bool = False
     """The job was deleted: there is nothing to show, now or ever."""
+
+    @property
+    def unattempted(self) -> bool:
+        """Whether no attempt has begun: all that is known is what accepting it made known."""
+        return not self.terminal and attempt_of(self.order) == 0
 
     @property
     def final(self) -> bool:
@@ -59,7 +64,7 @@ def with_progress(snapshot: Snapshot, attempt: int, progress: bytes) -> bytes:
 
     The member's bytes cannot occur earlier: inside a string their quotes would be escaped.
     """
-    if not is_running(snapshot.order) or snapshot.order >> 12 != attempt:
+    if not is_running(snapshot.order) or attempt_of(snapshot.order) != attempt:
         return snapshot.body
     return snapshot.body.replace(_NO_PROGRESS, b'"progress":' + progress, 1)
 

@@ -4,7 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from shared.cache.contract import LIVE_TTL_SECONDS, TERMINAL_TTL_SECONDS, WATCH_TTL_SECONDS
+from shared.cache.contract import (
+    TERMINAL_TTL_SECONDS,
+    UNATTEMPTED_TTL_SECONDS,
+    WATCH_TTL_SECONDS,
+    seconds_to_keep,
+)
 from shared.cache.redis.batch import MAX_BATCH_CALLS, Answer
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.encoding import decode, decode_message, encode, encode_message, flag
@@ -34,9 +39,10 @@ class RedisSnapshots:
 
     async def watch(self, gateway: str, ids: Sequence[str]) -> Sequence[Snapshot | None]:
         found: list[Snapshot | None] = []
+        arguments = (gateway, WATCH_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS)
         for start in range(0, len(ids), MAX_BATCH_CALLS):  # in pieces, so that other calls find room between them
             piece = ids[start : start + MAX_BATCH_CALLS]
-            runs = [self._connection.run(_WATCH, job_keys(job), (gateway, WATCH_TTL_SECONDS)) for job in piece]
+            runs = [self._connection.run(_WATCH, job_keys(job), arguments) for job in piece]
             found += map(decode, piece, await _all(runs))
         return found
 
@@ -64,8 +70,7 @@ async def _all(runs: Sequence[Answer]) -> list[Reply]:
 
 def telling(snapshot: Snapshot) -> tuple[Part, ...]:
     """The arguments of TELL."""
-    ttl = TERMINAL_TTL_SECONDS if snapshot.terminal else LIVE_TTL_SECONDS
-    return (snapshot.order, encode(snapshot), ttl, flag(snapshot), snapshot.id)
+    return (snapshot.order, encode(snapshot), seconds_to_keep(snapshot), flag(snapshot), snapshot.id)
 
 
 def job_keys(id: str) -> tuple[str, str]:

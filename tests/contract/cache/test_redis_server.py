@@ -102,7 +102,7 @@ async def test_everything_has_a_time_to_live_and_an_ended_watch_leaves_nothing(
     async with connect(own_redis.address) as connection:
         snapshots = RedisSnapshots(connection)
         await snapshots.watch("gw", [live, over])
-        await snapshots.tell(state(live, 1))
+        await snapshots.tell(state(live, 4_608))
         await snapshots.tell(state(over, 1, terminal=True))
         await snapshots.watch("gw", [over])
         keys = sorted(await connection.execute("KEYS", "*"))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from shared.cache.contract import LIVE_TTL_SECONDS, TERMINAL_TTL_SECONDS, WATCH_TTL_SECONDS
+from shared.cache.contract import LIVE_TTL_SECONDS, TERMINAL_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS, WATCH_TTL_SECONDS
 from shared.models.public import Snapshot
 from tests.contract.cache.cache_subject import Subject, state
 
@@ -75,29 +75,46 @@ async def test_an_equal_order_replaces(subject: Subject, job: str) -> None:
     assert await subject.cache.fetch(job) == state(job, 3, body=b"second")
 
 
-@pytest.mark.parametrize(("terminal", "ttl"), [(False, LIVE_TTL_SECONDS), (True, TERMINAL_TTL_SECONDS)])
+@pytest.mark.parametrize(
+    ("order", "terminal", "ttl"),
+    [
+        (256, False, UNATTEMPTED_TTL_SECONDS),
+        (4_608, False, LIVE_TTL_SECONDS),
+        (1_025, True, TERMINAL_TTL_SECONDS),
+        (5_121, True, TERMINAL_TTL_SECONDS),
+    ],
+)
 async def test_a_snapshot_is_kept_for_its_time_and_no_longer(
-    subject: Subject, job: str, terminal: bool, ttl: float
+    subject: Subject, job: str, order: int, terminal: bool, ttl: float
 ) -> None:
-    await subject.cache.tell(state(job, 1, terminal=terminal))
+    await subject.cache.tell(state(job, order, terminal=terminal))
     await subject.age([job], ttl - 2)
     assert await subject.cache.fetch(job) is not None
     await subject.age([job], 3)
     assert await subject.cache.fetch(job) is None
 
 
+@pytest.mark.parametrize(("order", "longer"), [(256, True), (4_095, True), (4_096, False), (4_608, False)])
+async def test_watching_keeps_what_no_attempt_has_changed(subject: Subject, job: str, order: int, longer: bool) -> None:
+    await subject.cache.tell(state(job, order))
+    await subject.age([job], LIVE_TTL_SECONDS - 2)
+    assert await subject.cache.watch("gw", [job]) == [state(job, order)]
+    await subject.age([job], UNATTEMPTED_TTL_SECONDS - 2)
+    assert (await subject.cache.fetch(job) is not None) == longer
+
+
 async def test_telling_again_keeps_it_longer(subject: Subject, job: str) -> None:
-    await subject.cache.tell(state(job, 1))
+    await subject.cache.tell(state(job, 4_608))
     await subject.age([job], LIVE_TTL_SECONDS - 2)
-    await subject.cache.tell(state(job, 1))
+    await subject.cache.tell(state(job, 4_608))
     await subject.age([job], LIVE_TTL_SECONDS - 2)
-    assert await subject.cache.fetch(job) == state(job, 1)
+    assert await subject.cache.fetch(job) == state(job, 4_608)
 
 
 async def test_an_older_snapshot_does_not_keep_a_newer_one_longer(subject: Subject, job: str) -> None:
-    await subject.cache.tell(state(job, 2))
+    await subject.cache.tell(state(job, 4_608))
     await subject.age([job], LIVE_TTL_SECONDS - 2)
-    await subject.cache.tell(state(job, 1))
+    await subject.cache.tell(state(job, 256))
     await subject.age([job], 3)
     assert await subject.cache.fetch(job) is None
 

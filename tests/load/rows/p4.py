@@ -39,6 +39,7 @@ _WARM_SECONDS: Final = 2.0
 _SLOWEST_JOBS_PER_S: Final = 250
 _AT_ONCE: Final = 200  # jobs that the worker runs side by side
 _DONE_SECONDS: Final = 15.0
+_REPORTING_SECONDS: Final = 30.0  # for a client that has given up to say so
 _NAPS: Final = 32  # of different lengths; as many as divide the keys
 
 
@@ -88,7 +89,7 @@ class _Scene:
             await self._watch()
             await together(worker.start() for worker in self.system.services["worker"])
             within = _longest(len(outputs))
-            tallies = await asyncio.gather(*(client.result(within) for client in clients))
+            tallies = await asyncio.gather(*(client.result(within + _REPORTING_SECONDS) for client in clients))
         await self._judge(tallies)
 
     async def _warm_up(self) -> None:

@@ -1,6 +1,7 @@
 """Holding clients: woken when told, looking again when not, and what loses Redis or the store does to them."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,19 +14,21 @@ from services.gateway.finished import Finished
 from services.gateway.problems import Problem
 from services.gateway.settings import Settings
 from services.gateway.status import Statuses
-from services.gateway.waiting import Waiting
+from services.gateway.waiting import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK, Waiting
+from shared.cache.contract import LIVE_TTL_SECONDS
 from shared.cache.memory import MemoryCache
 from shared.clock import ManualClock
 from shared.config import Secret
+from shared.errors import StoreUnavailable
 from shared.ids import IdKeys, Ids, IssuedId
 from shared.lifecycle import running
 from shared.models.job import Job, JobSpec, JobStatus, Retention
 from shared.models.public import Snapshot, deleted, snapshot
-from shared.storage.contract import Version
+from shared.storage.contract import Stored, Version
 from shared.storage.memory import MemoryDatabase, MemoryJobs
 
 IDS = Ids(IdKeys({1: b"k" * 32}))
-SETTINGS = Settings(id_keys=Secret("unused"), instance="gateway-1", max_held=50, store_seconds=5)
+SETTINGS = Settings(id_keys=Secret("unused"), instance="gateway-1", max_held=500, store_seconds=5)
 
 
 @dataclass
@@ -118,6 +121,29 @@ async def test_a_lost_wake_up_is_covered_by_looking_again() -> None:
         assert await waiter == done
 
 
+async def test_while_redis_answers_a_crowd_asks_the_store_by_turns() -> None:
+    async with bench() as b:
+        reads = 0
+        read = b.jobs.read
+
+        async def counted(id: str) -> Stored[Job] | None:
+            nonlocal reads
+            reads += 1
+            return await read(id)
+
+        b.jobs.read = counted  # type: ignore[method-assign]
+        crowd = [b.issue() for _ in range(3 * STORE_LOOKS_A_TICK)]
+        waiters = [await started(b.waiting.wait(issued, seconds=59)) for issued, _ in crowd]
+        untold = [(issued, await b.finish(*await b.claim(job), tell=False)) for issued, job in crowd]
+        reads = 0
+        for _ in range(20):
+            before = reads
+            await b.clock.advance(RECHECK_TICK_SECONDS)
+            await settle()
+            assert reads - before <= STORE_LOOKS_A_TICK
+        assert {waiter.result() for waiter in waiters} == {state for _, state in untold}
+
+
 async def test_waiters_survive_the_loss_of_redis() -> None:
     async with bench() as b:
         issued, job = b.issue()
@@ -153,6 +179,40 @@ async def test_an_unclaimed_job_is_waited_for_by_its_id_alone() -> None:
         waiter = await started(b.waiting.wait(issued, seconds=5))
         done = await b.finish(*await b.claim(job))
         assert await waiter == done
+
+
+async def test_who_does_not_wait_is_not_shown_what_only_a_crowd_keeps_in_redis() -> None:
+    async with bench() as b:
+        issued, job = b.issue()
+        await b.cache.tell(snapshot(job))
+        await b.clock.advance(LIVE_TTL_SECONDS + 1)
+        assert await b.statuses.read(issued) == snapshot(job)
+        done = await b.finish(*await b.claim(job), tell=False)
+        assert await b.statuses.read(issued) == done
+
+
+async def test_a_read_that_fails_when_everyone_has_given_up_is_no_error() -> None:
+    async with bench() as b:
+        answer, complaints = asyncio.Event(), list[dict[str, Any]]()
+        loop = asyncio.get_running_loop()
+
+        async def late(id: str) -> Stored[Job] | None:
+            await answer.wait()
+            raise StoreUnavailable("too late for anyone")
+
+        b.jobs.read = late  # type: ignore[method-assign]
+        asker = await started(b.statuses.read(b.issue()[0]))
+        asker.cancel()
+        await settle()
+        loop.set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        try:
+            answer.set()
+            await settle()
+            del asker  # its frames know the read
+            gc.collect()
+        finally:
+            loop.set_exception_handler(None)
+        assert not complaints
 
 
 async def test_a_state_once_seen_never_goes_back() -> None:

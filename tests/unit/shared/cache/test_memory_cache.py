@@ -86,8 +86,8 @@ async def test_what_is_over_takes_no_room() -> None:
     clock = ManualClock()
     cache = MemoryCache(clock)
     for number in range(100):
-        await cache.tell(state(1, f"job_{number}"))
-        await cache.tell(state(2, f"job_{number}"))
+        await cache.tell(state(4_096, f"job_{number}"))
+        await cache.tell(state(4_097, f"job_{number}"))
     await clock.advance(LIVE_TTL_SECONDS)
     await cache.tell(state(1, "job_last"))
     assert len(cache._jobs._entries) == 1
