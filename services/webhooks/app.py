@@ -114,7 +114,7 @@ async def serving(settings: Settings, runtime: Runtime, adapters: Adapters) -> A
     subscription = Names(settings.prefix).reader(Names(settings.prefix).events, WEBHOOKS)
     consumer = Consumer(adapters.source, [Lane(subscription)], consuming.handle, capacity=settings.events, clock=clock)
     _show(metrics, clock, deliverer, shards)
-    await shards.turn()
+    await shards.look()
     async with running(shards.run(), deliverer.run(attempts), deliverer.look(shards), consumer.run()):
 
         async def stop() -> None:

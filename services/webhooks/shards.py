@@ -83,12 +83,16 @@ class Shards:
     async def run(self) -> None:
         """Keep what is ours until cancelled."""
         while True:
-            try:
-                await self.turn()
-            except (Unavailable, Overloaded) as fault:
-                _log.warning("the shards cannot be looked at", extra={"fault": type(fault).__name__})
-                self._drop_lapsed()
+            await self.look()
             await self._clock.sleep(self._seconds / RENEWALS_A_LEASE)
+
+    async def look(self) -> None:
+        """A turn, or none while the store does not answer."""
+        try:
+            await self.turn()
+        except (Unavailable, Overloaded) as fault:
+            _log.warning("the shards cannot be looked at", extra={"fault": type(fault).__name__})
+            self._drop_lapsed()
 
     async def turn(self) -> None:
         """Renew, take and give back. Raises StoreUnavailable, Overloaded."""

@@ -49,7 +49,7 @@ def test_r30_a_message_of_the_first_version_is_complete() -> None:
 def test_r30_a_message_whose_meaning_changed_is_left_to_those_who_know_it() -> None:
     """R30: a later number says so; the message goes back and is neither run nor dropped."""
     message = {**orjson.loads(Envelope(SPEC).encode()), "v": 2}
-    with pytest.raises(MalformedEnvelope, match="^MalformedEnvelope$"):
+    with pytest.raises(MalformedEnvelope, match=r"^MalformedEnvelope$"):
         Envelope.decode(orjson.dumps(message))
 
 
