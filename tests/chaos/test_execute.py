@@ -140,14 +140,17 @@ async def test_a_job_whose_time_has_passed_never_starts(trial: Trial) -> None:
 
 
 async def test_bad_messages_come_again_alone(trial: Trial) -> None:
-    """R15: what cannot be read disturbs none that came with it."""
+    """R15: what cannot be read disturbs none that came with it; each of the others is delivered once."""
     place = trial.place
-    load = asyncio.create_task(trial.load([Piece(f"{trial.tag}{n}", task={"seconds": 0.1}) for n in range(60)], 12))
+    before = await _claims(place)
+    load = asyncio.create_task(trial.load([Piece(f"{trial.tag}{n}", task={"seconds": 0.5}) for n in range(60)], 30))
+    await _started(trial, 10)
     await deliver(place, UNREADABLE * 3)
     await load
     verdict = await trial.verdict()
     verdict.require_sound()
     assert (verdict.counts.succeeded, verdict.counts.starts) == (60, 60)
+    assert await _claims(place) - before == 60  # a message that came twice would have met its job there
 
 
 async def test_what_is_too_large_is_refused_or_fails_once(trial: Trial) -> None:
@@ -162,6 +165,11 @@ async def test_what_is_too_large_is_refused_or_fails_once(trial: Trial) -> None:
     verdict = await trial.verdict()
     verdict.require_sound()
     assert verdict.counts.starts == 2
+
+
+async def _claims(place: Arena) -> float:
+    """How many times workers have tried to claim a job."""
+    return sum([await place.metric(name, "sluice_claims_total") for name in place.cast.workers])
 
 
 async def _started(trial: Trial, count: int) -> None:

@@ -13,7 +13,7 @@ from tests.chaos.conftest import Words
 from tests.chaos.storm import Outcome, Storm, rage
 from tests.chaos.trial import Trial
 
-SHORT: Final = Storm(jobs=480, rate=16.0, most_seconds=35.0)
+SHORT: Final = Storm(jobs=360, rate=12.0, most_seconds=32.0)
 GREAT: Final = Storm(
     jobs=int(os.environ.get("SLUICE_STORM_JOBS", "20000")),
     rate=float(os.environ.get("SLUICE_STORM_RATE", "80")),
