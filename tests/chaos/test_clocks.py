@@ -68,7 +68,7 @@ async def test_r07_a_worker_frozen_past_its_lease_changes_nothing_whatever_the_c
 
 
 async def test_r07_no_lease_lapses_early_or_late_for_a_wrong_clock(trial: Trial, rng: Random) -> None:
-    """R7, R8: long jobs whose messages come again stay with who has them; a killed one.s are taken over."""
+    """R7, R8: long jobs whose messages come again stay with who has them; those of a killed one are taken over."""
     pieces = [Piece(f"{trial.tag}{n}", task={"seconds": round(rng.uniform(0.1, 6.0), 2)}) for n in range(JOBS)]
     load = asyncio.create_task(trial.load(pieces, JOBS, within=90))
     async with asyncio.timeout(30):
