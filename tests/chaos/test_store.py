@@ -6,15 +6,19 @@ from random import Random
 
 import pytest
 
+from shared.storage.firestore.limits import Limits
 from tests.chaos.faults import Cut, Fault, Weather
 from tests.chaos.inflict import inflict
 from tests.chaos.proxy import Passing, Refusing, RepliesLost, Silent
 from tests.chaos.trial import Trial
 from tests.chaos.work import Piece
 
+LONGER_THAN_ANY_CALL = Limits().deadline_seconds + 2.0
+LONGER_THAN_TWO_CALLS = 2 * Limits().deadline_seconds + 2.0
+"""What follows a write of which nobody knows is a read."""
 FAULTS: dict[str, Sequence[Fault]] = {
-    "unavailable": [Weather("store", Refusing(), 2.0)],
-    "too-late": [Weather("store", Silent(), 6.0)],
+    "unavailable": [Weather("store", Refusing(), LONGER_THAN_ANY_CALL)],
+    "too-late": [Weather("store", Silent(), LONGER_THAN_TWO_CALLS)],
     "answers-lost": [Weather("store", RepliesLost(), 2.0)],
     "cut": [Cut("store"), Cut("store", half=True), Weather("store", Passing(0.2), 2.0)],
 }

@@ -18,7 +18,7 @@ GREAT: Final = Storm(
     jobs=int(os.environ.get("SLUICE_STORM_JOBS", "20000")),
     rate=float(os.environ.get("SLUICE_STORM_RATE", "80")),
     crowd=600,
-    pace=6.0,
+    pace=10.0,
 )
 GREAT_SECONDS: Final = 3_600
 
