@@ -17,7 +17,7 @@ from tests.chaos.evidence import stored
 from tests.chaos.handlers import QUEUE
 
 UNREADABLE: Final = (b"{", b"null", b"0", b'{"v": 99}', b"\xff\xfe", b'{"v": 1, "id": 5}')
-_PUBLISH_SECONDS: Final = 10.0
+_PUBLISH_SECONDS: Final = 60.0
 
 
 async def deliver(place: Arena, bodies: Iterable[bytes]) -> None:

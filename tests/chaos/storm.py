@@ -79,10 +79,14 @@ async def rage(trial: Trial, rng: Random, storm: Storm) -> Outcome:
     async with trial.clients(storm.crowd) as crowd:
         line = Line(trial.asks(pieces), storm.rate)
         carrying = asyncio.gather(*(_carry(client, line) for client in crowd))
-        await _until(asyncio.wait_for(line.empty.wait(), storm.most_seconds), perform(place, moments, struck))
-        raged = monotonic() - began
-        await place.heal()
-        await carrying
+        try:
+            await _until(asyncio.wait_for(line.empty.wait(), storm.most_seconds), perform(place, moments, struck))
+            raged = monotonic() - began
+            await place.heal()
+            await carrying
+        finally:
+            carrying.cancel()
+            await asyncio.gather(carrying, return_exceptions=True)
     verdict = await trial.verdict(drain_seconds=DRAIN_SECONDS)
     counted = Counter(kind_of(moment.fault) for moment in struck)
     missed = frozenset(kinds(place.cast) - counted.keys())

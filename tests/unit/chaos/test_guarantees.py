@@ -10,7 +10,9 @@ import pytest
 
 TESTS: Final = Path(__file__).parents[2]
 DOCUMENT: Final = TESTS.parent / "docs" / "guarantees.md"
-REQUIRED: Final = [f"R{number}" for number in (*range(1, 17), 22, 23, 25, 29, 30)]
+TRIED: Final = [f"R{number}" for number in (*range(1, 17), 29, 30)]
+"""By taking the mechanism away."""
+REQUIRED: Final = [*TRIED, "R22", "R23", "R25"]
 ROW: Final = re.compile(r"^\| \*\*(R\d+)\*\* ", re.MULTILINE)
 NAMED: Final = re.compile(r"`([\w/]+\.py)::(\w+)`")
 
@@ -46,7 +48,8 @@ def test_the_tests_of_a_promise_exist_and_name_it(promise: str) -> None:
 
 def test_each_row_says_what_was_taken_away_and_what_was_seen() -> None:
     for line in DOCUMENT.read_text().splitlines():
-        if ROW.match(line):
+        row = ROW.match(line)
+        if row is not None and row[1] in TRIED:
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
             assert len(cells) == 4, line
             assert all(cells), line
