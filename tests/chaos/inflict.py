@@ -1,11 +1,16 @@
 """Carries faults out on an arena, and writes down what was done (`damage`)."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Iterable
 from time import monotonic
 
+from redis.exceptions import RedisError
+
+from deploy.local.errors import StartFailedError
 from deploy.local.process import ChildProcess
+from shared.errors import Overloaded, Unavailable
 from tests.chaos import trees
 from tests.chaos.arena import Arena
 from tests.chaos.faults import (
@@ -25,6 +30,9 @@ from tests.chaos.faults import (
 )
 from tests.chaos.messages import UNREADABLE, deliver, repeat
 from tests.chaos.proxy import Passing
+
+
+_log = logging.getLogger("sluice.chaos")
 
 
 async def inflict(place: Arena, fault: Fault) -> bool:
@@ -82,6 +90,8 @@ async def perform(place: Arena, moments: Iterable[Moment], struck: list[Moment])
         try:
             if await inflict(place, moment.fault):
                 struck.append(moment)
+        except (RedisError, Unavailable, Overloaded, StartFailedError):
+            _log.warning("it was not carried out: %s", moment, exc_info=True)  # this machine is too busy for it
         finally:
             held.discard(target)
 

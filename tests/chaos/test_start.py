@@ -60,6 +60,7 @@ async def test_r14_a_service_that_is_still_starting_leaves_when_it_is_told_to(pl
     }
 
 
+@pytest.mark.timeout(240)
 async def test_r14_a_worker_that_is_told_to_leave_finishes_short_work_and_releases_the_rest(
     trial: Trial, place: Arena
 ) -> None:
