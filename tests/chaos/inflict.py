@@ -31,7 +31,6 @@ from tests.chaos.faults import (
 from tests.chaos.messages import UNREADABLE, deliver, repeat
 from tests.chaos.proxy import Passing
 
-
 _log = logging.getLogger("sluice.chaos")
 
 
