@@ -33,7 +33,8 @@ DRAIN_SECONDS: Final = 180.0
 @dataclass(frozen=True, slots=True)
 class Storm:
     """jobs: pieces of work. rate: of them a second. crowd: clients, and so the most that are under way.
-    pace: seconds between two faults of one target, about. most_seconds: after which it abates in any case.
+    pace: seconds between two faults of one target, about. most_seconds: after which faults end, and no more pieces are
+    handed out, however many are left: a busy machine gets through fewer.
     """
 
     jobs: int
@@ -45,9 +46,12 @@ class Storm:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a storm did, and what the checker says. seconds: with the drain. missed: kinds of faults that never came."""
+    """What a storm did, and what the checker says.
 
-    storm: Storm
+    pieces: of work, that were asked for. seconds: with the drain. missed: kinds of faults that never came.
+    """
+
+    pieces: int
     verdict: Verdict
     faults: Counter[str]
     missed: frozenset[str]
@@ -57,7 +61,7 @@ class Outcome:
     def __str__(self) -> str:
         counts = self.verdict.counts
         lines = (
-            f"{self.storm.jobs} pieces of work; faults for {self.raged_seconds:.0f} s, {self.seconds:.0f} s in all",
+            f"{self.pieces} pieces of work; faults for {self.raged_seconds:.0f} s, {self.seconds:.0f} s in all",
             f"faults: {self.faults.total()} ({_listed(self.faults)})",
             f"kinds of faults that never struck: {', '.join(sorted(self.missed)) or 'none'}",
             f"requests: {counts.submitted}; slowest call {counts.slowest_call:.1f} s",
@@ -72,15 +76,15 @@ class Outcome:
 
 
 async def rage(trial: Trial, rng: Random, storm: Storm) -> Outcome:
-    """Let it rage until the last piece was taken up, then heal, carry what is left, drain and judge."""
+    """Let it rage until the last piece was handed out, then heal, carry what is left, drain and judge."""
     place, began, struck = trial.place, monotonic(), list[Moment]()
     pieces = draw(rng, storm.jobs, tag=trial.tag, deadly=1 + storm.jobs // DEADLY_EVERY, cancels=True)
     moments = schedule(rng, place.cast, pace=storm.pace)
     async with trial.clients(storm.crowd) as crowd:
-        line = Line(trial.asks(pieces), storm.rate)
+        line = Line(trial.asks(pieces), storm)
         carrying = asyncio.gather(*(_carry(client, line) for client in crowd))
         try:
-            await _until(asyncio.wait_for(line.empty.wait(), storm.most_seconds), perform(place, moments, struck))
+            await _until(line.closed.wait(), perform(place, moments, struck))
             raged = monotonic() - began
             await place.heal()
             await carrying
@@ -90,26 +94,29 @@ async def rage(trial: Trial, rng: Random, storm: Storm) -> Outcome:
     verdict = await trial.verdict(drain_seconds=DRAIN_SECONDS)
     counted = Counter(kind_of(moment.fault) for moment in struck)
     missed = frozenset(kinds(place.cast) - counted.keys())
-    return Outcome(storm, verdict, counted, missed, raged, monotonic() - began)
+    return Outcome(line.handed_out, verdict, counted, missed, raged, monotonic() - began)
 
 
 class Line:
-    """Pieces of work, handed out one by one from now on at a steady rate."""
+    """Pieces of work, handed out one by one from now on at a steady rate, for as long as the storm may last."""
 
-    def __init__(self, pieces: Sequence[Piece], rate: float) -> None:
-        self.empty = asyncio.Event()
-        self._pieces = enumerate(pieces)
-        self._rate = rate
+    def __init__(self, pieces: Sequence[Piece], storm: Storm) -> None:
+        self.closed = asyncio.Event()
+        self.handed_out = 0
+        self._pieces = pieces
+        self._storm = storm
         self._began = monotonic()
 
     async def next(self) -> Piece | None:
-        """When its time has come. None after the last."""
-        number, piece = next(self._pieces, (0, None))
-        if piece is None:
-            self.empty.set()
-        else:
-            await asyncio.sleep(max(0.0, self._began + number / self._rate - monotonic()))
-        return piece
+        """When its time has come. None when no more are handed out."""
+        number, until = self.handed_out, self._began + self._storm.most_seconds
+        due = self._began + number / self._storm.rate
+        if number == len(self._pieces) or max(due, monotonic()) > until:
+            self.closed.set()
+            return None
+        self.handed_out += 1
+        await asyncio.sleep(max(0.0, due - monotonic()))
+        return self._pieces[number]
 
 
 async def _carry(client: Client, line: Line) -> None:
