@@ -12,10 +12,10 @@ SOURCES := services shared sdk/src deploy examples tests
 # Ours, whatever environment happens to be active.
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help setup run test check fmt chaos load up down
+.PHONY: help setup run test check fmt chaos chaos-short load up down
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.synced ## make the Python environment (every other target does it too)
 
@@ -38,6 +38,9 @@ fmt: .venv/.synced ## format the code and mend what the linter can
 
 chaos: .venv/.synced ## faults against a running system, judged by the history of every call; ARGS as for test
 	@$(PYTHON) -m pytest tests/chaos $(ARGS)
+
+chaos-short: .venv/.synced ## the part of it that continuous integration runs, in about two minutes; it prints its seed
+	@$(PYTHON) -m pytest tests/chaos -m ci $(ARGS)
 
 load: .venv/.synced .venv-load/.synced ## measure every row of the performance targets; ARGS="--rows p1 --runs 3" narrows it
 	@$(PYTHON) -m tests.load --peer-python .venv-load/bin/python $(ARGS)

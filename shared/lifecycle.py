@@ -14,9 +14,9 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import uvloop
 from aiohttp import web
@@ -151,19 +151,54 @@ async def _live(name: str, settings: S, app: App[S]) -> None:
     runtime = Runtime(Metrics(), traces, Readiness())
     runtime.metrics.watch_process()
     stop = _stop_signal()
-    async with _admin(settings, runtime), _exported(name, settings, runtime), app(settings, runtime) as service:
-        runtime.readiness.up(service.checks)
-        _calm_the_collector()
-        _log.info("started")
-        await stop.wait()
-        _log.info("draining", extra={"seconds": settings.drain_seconds})
-        hard_stop = asyncio.get_running_loop().call_later(HARD_STOP_SECONDS, _give_up)
-        runtime.readiness.down()
-        await service.stop_taking()
-        await service.drain(settings.drain_seconds)
+    async with _admin(settings, runtime), _exported(name, settings, runtime), AsyncExitStack() as stack:
+        service = await _started(app(settings, runtime), stack, stop)
+        if service is not None:
+            await _serve(service, settings, runtime, stop)
     await asyncio.to_thread(traces.shutdown)
-    hard_stop.cancel()
     _log.info("stopped")
+
+
+async def _started(
+    service: AbstractAsyncContextManager[Service], stack: AsyncExitStack, stop: asyncio.Event
+) -> Service | None:
+    """The service once it runs, to be closed by `stack`; None when it was told to stop before.
+
+    A start can take long: some services wait for their dependencies in it.
+    """
+    loop = asyncio.get_running_loop()
+    told = loop.create_task(stop.wait(), name="told to stop while starting")
+    patience = asyncio.timeout(None)
+
+    def lose_it(_: "asyncio.Task[Literal[True]]") -> None:
+        patience.reschedule(loop.time())
+
+    try:
+        async with patience:
+            told.add_done_callback(lose_it)
+            try:
+                return await stack.enter_async_context(service)
+            finally:
+                told.remove_done_callback(lose_it)
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        _log.info("told to stop while starting")
+        return None
+    finally:
+        told.cancel()
+
+
+async def _serve(service: Service, settings: ServiceSettings, runtime: Runtime, stop: asyncio.Event) -> None:
+    """Until it is told to stop; then down the ladder."""
+    runtime.readiness.up(service.checks)
+    _calm_the_collector()
+    _log.info("started")
+    await stop.wait()
+    _log.info("draining", extra={"seconds": settings.drain_seconds})
+    runtime.readiness.down()
+    await service.stop_taking()
+    await service.drain(settings.drain_seconds)
 
 
 def _calm_the_collector() -> None:
@@ -177,10 +212,17 @@ def _calm_the_collector() -> None:
 
 
 def _stop_signal() -> asyncio.Event:
+    """Set when the process is told to stop; from then on its time is bounded."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def heard() -> None:
+        if not stop.is_set():
+            stop.set()
+            loop.call_later(HARD_STOP_SECONDS, _give_up)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, heard)
     return stop
 
 

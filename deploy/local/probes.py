@@ -41,8 +41,7 @@ async def answers_redis(url: str) -> bool:
     once = Retry(NoBackoff(), 0)
     client = Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, retry=once)
     try:
-        return bool(await client.ping())
+        async with client:  # whose end may fail as well, on a machine that is busy
+            return bool(await client.ping())
     except (RedisError, OSError):
         return False
-    finally:
-        await client.aclose()

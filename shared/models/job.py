@@ -81,6 +81,16 @@ class ErrorCode(StrEnum):
     INVALID_OUTPUT = "invalid_output"
     OUTPUT_TOO_LARGE = "output_too_large"
 
+    @classmethod
+    def met(cls, value: str) -> "ErrorCode":
+        """As a document has it. A code of a later version stays what it is: in a deployment both read one document."""
+        try:
+            return cls(value)
+        except ValueError:
+            code = str.__new__(cls, value)
+            code._name_, code._value_ = value.upper(), value
+            return code
+
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:

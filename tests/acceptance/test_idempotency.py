@@ -217,6 +217,7 @@ async def _first_and_copy(api: ApiClient, runs: Runs, key: str) -> tuple["asynci
 async def test_a_retry_after_503_has_one_id_and_one_effect(
     api: ApiClient, system: System, runs: Runs, key: str
 ) -> None:
+    """R3."""
     async with frozen(system, "pubsub"):
         refused = await api.submit("counted.plain", runs.input(), key=key)
     assert problem(refused, 503, "unavailable")["accepted"] in {False, "unknown"}
@@ -270,6 +271,8 @@ async def test_a_keyed_leader_is_joined_and_replayed(api: ApiClient, runs: Runs,
 async def test_a_hundred_copies_over_four_gateways_with_redis_flushed_are_one_job(
     crowd: ApiClient, fleet: System, runs: Runs, key: str, handler: str
 ) -> None:
+    """R4."""
+
     async def copy(number: int) -> Answer:
         await asyncio.sleep(number * 0.01)
         return await accepted(crowd, handler, runs.input(seconds=0.5), key)
@@ -292,6 +295,7 @@ async def test_a_hundred_copies_over_four_gateways_with_redis_flushed_are_one_jo
 async def test_a_gateway_killed_before_it_published_leaves_a_key_that_works(
     crowd: ApiClient, fleet: System, system: System, runs: Runs, key: str
 ) -> None:
+    """R3."""
     gateways = [fleet.processes[f"gateway-{number}"] for number in range(1, 5)]
     async with frozen(system, "pubsub"):
         first, _ = await _first_and_copy(crowd, runs, key)

@@ -11,7 +11,7 @@ One `Arena` may hold many `Trial`s, one after the other: each judges what happen
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,8 @@ from tests.chaos.supervision import Supervision
 KEY: Final = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
 LEASE_SECONDS: Final = 4
 PUBLISH_SECONDS: Final = 3
-READY_SECONDS: Final = 60.0
+READY_SECONDS: Final = 180.0
+"""For all to be well again, on a machine that may be busy with other things."""
 TICK_SECONDS: Final = 0.05
 POINTED: Final = "tests.chaos.worker_main"
 ENVIRON: Final[Mapping[str, str]] = {
@@ -56,13 +57,11 @@ class Plan:
     """What an arena is made of.
 
     pointed: workers with crash points (`worker_main`) in place of the real ones.
-    planted: the bug that they have.
     processes: how many of each service. services: instead of those of `make run`.
     """
 
     pointed: bool = True
-    planted: str = ""
-    processes: Mapping[str, int] = field(default_factory=lambda: {"gateway": 2, "worker": 2})
+    processes: Mapping[str, int] = field(default_factory=lambda: {"gateway": 2, "worker": 2, "scheduler": 2})
     services: tuple[ServiceSpec, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -100,14 +99,14 @@ class Arena:
     @property
     def cast(self) -> Cast:
         names = {name: tuple(process.name for process in group) for name, group in self.system.services.items()}
-        return Cast(names["gateway"], names["worker"], names["scheduler"], LEASE_SECONDS)
+        return Cast(names["gateway"], names.get("worker", ()), names["scheduler"], LEASE_SECONDS)
 
     def redis(self) -> Redis:
         """A client past the proxy."""
         return Redis.from_url(self.backends.redis.address)
 
     async def heal(self) -> None:
-        """Everything works again. Raises StartFailedError for what does not."""
+        """Everything works again. Raises TimeoutError if something does not."""
         self.armoury.disarm()
         for link in self.links.values():
             await link.become(Passing())
@@ -118,17 +117,13 @@ class Arena:
             await asyncio.gather(*(self._well(process) for process in self.services.values()))
 
     async def _well(self, process: ChildProcess) -> None:
-        """Ready, though it may die once more on the way: of what was done to it before."""
+        """Ready, though it may die once more on the way, of what was done to it before, or take its time."""
         while True:
             while not process.running:
                 await asyncio.sleep(TICK_SECONDS)  # until `supervision` has started it again
             trees.send(trees.tree(process.pid), signal.SIGCONT)
-            try:
+            with suppress(StartFailedError):
                 await process.until_ready()
-            except StartFailedError:
-                if process.running:
-                    raise
-            else:
                 return
 
     async def metric(self, process: str, name: str) -> float:
@@ -169,7 +164,6 @@ def _options(folder: Path, name: str, plan: Plan, links: Mapping[Link, FaultProx
         **ENVIRON,
         VARIABLE: str(folder / "effects"),
         "SLUICE_CHAOS_POINTS": str(points),
-        "SLUICE_CHAOS_PLANTED": plan.planted,
         **plan.environ,
     }
     return Options(

@@ -5,21 +5,40 @@ nothing, and must not pass for a success.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from shared.models.job import JobStatus
+from tests.chaos.effects import What
 from tests.chaos.evidence import Evidence
 from tests.chaos.history import Act, Fail, Info, Ok
-from tests.chaos.rules import RULES, Violation
+from tests.chaos.rules import (
+    RULES,
+    Rule,
+    Violation,
+    a_fence_is_for_one_run,
+    a_request_is_one_job,
+    accepted_jobs_are_over,
+    effects_happen_once,
+    fenced,
+    started_jobs_are_over,
+    what_was_refused_never_runs,
+)
 from tests.chaos.starts import Cause, Restart, restarts
 
-_SHOWN = 25
+LOSSES: Final = (accepted_jobs_are_over, started_jobs_are_over)
+SURPRISES: Final = (what_was_refused_never_runs, a_request_is_one_job)
+DUPLICATES: Final = (effects_happen_once, a_fence_is_for_one_run)
+_SHOWN: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """submitted: requests for jobs. accepted: jobs answered. unknown: submits of which nobody learnt the fate.
+    lost: jobs that are not over. unexpected: jobs and runs that nobody had asked for. duplicates: pieces of work whose
+    fenced effect happened more than once. fenced_off: runs that returned and whose effect a fence does not let through.
+    restarts: starts beyond each job's first, by what caused them.
     stale: answers older than what the same client had seen but had not said that it had.
     """
 
@@ -27,12 +46,19 @@ class Counts:
     accepted: int
     refused: int
     unknown: int
-    succeeded: int
-    ended_otherwise: int
+    ends: Counter[str]
+    lost: int
+    unexpected: int
+    duplicates: int
+    fenced_off: int
     starts: int
     restarts: Counter[str]
     stale: int
     slowest_call: float
+
+    @property
+    def succeeded(self) -> int:
+        return self.ends[JobStatus.SUCCEEDED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +86,26 @@ class Verdict:
 
 
 def judge(evidence: Evidence) -> Verdict:
-    violations = [violation for rule in RULES for violation in rule(evidence)]
+    found = {rule: list(rule(evidence)) for rule in RULES}
     again = restarts(evidence)
-    return Verdict(violations, _counts(evidence, again), _takeovers(again))
+    violations = [violation for each in found.values() for violation in each]
+    return Verdict(violations, _counts(evidence, found, again), _takeovers(again))
 
 
-def _counts(evidence: Evidence, again: Sequence[Restart]) -> Counts:
+def _counts(evidence: Evidence, found: Mapping[Rule, Sequence[Violation]], again: Sequence[Restart]) -> Counts:
     submits = [call.outcome for call in evidence.history.calls if call.act is Act.SUBMIT]
-    ends = Counter(document.status for document in evidence.documents.values() if document.status.terminal)
+    begun = Counter(effect.what for effect in evidence.effects)
     return Counts(
         submitted=len(submits),
         accepted=len(evidence.history.accepted()),
         refused=sum(isinstance(outcome, Fail) for outcome in submits),
         unknown=sum(isinstance(outcome, Info) for outcome in submits),
-        succeeded=ends[JobStatus.SUCCEEDED],
-        ended_otherwise=ends.total() - ends[JobStatus.SUCCEEDED],
-        starts=sum(effect.what == "start" for effect in evidence.effects),
+        ends=Counter(str(job.status) for job in evidence.documents.values() if job.status.terminal),
+        lost=sum(len(found[rule]) for rule in LOSSES),
+        unexpected=sum(len(found[rule]) for rule in SURPRISES),
+        duplicates=sum(len(found[rule]) for rule in DUPLICATES),
+        fenced_off=begun[What.RETURN] - sum(map(len, fenced(evidence).values())),
+        starts=begun[What.START],
         restarts=Counter(str(restart.cause) for restart in again),
         stale=_stale(evidence),
         slowest_call=max((call.seconds for call in evidence.history.calls), default=0.0),

@@ -20,7 +20,9 @@ from tests.chaos.work import Piece
 CALL_SECONDS: Final = 15.0
 """For a call that does not wait; beyond, a client gives up on it and does not know."""
 PAUSE_SECONDS: Final = 0.25
-"""Before asking again what was not answered."""
+"""Before asking again what nobody answered."""
+RETRY_AFTER_SECONDS: Final = 1.0
+"""The same after a refusal, none of which asks for less."""
 UNFINISHED: Final = frozenset({"scheduled", "queued", "running"})
 
 
@@ -52,6 +54,17 @@ class Client:
         headers = {"If-None-Match": f'"{known:x}"'} if known else {}
         return await self._call(call, "GET", f"/v1/jobs/{job}", headers, wait)
 
+    async def cancel(self, job: str, *, work: str = "", within: float = 15.0) -> Outcome:
+        """Ask for its end until somebody answers for certain, which may be that it came too late."""
+        deadline = monotonic() + within
+        while True:
+            call = self.history.invoke(self.number, Act.CANCEL, work, job=job)
+            outcome = await self._call(call, "POST", f"/v1/jobs/{job}/cancel", {}, 0, data=b"")
+            certain = isinstance(outcome, Ok) or (isinstance(outcome, Fail) and 400 <= outcome.status < 500)
+            if certain or monotonic() > deadline:
+                return outcome
+            await _pause(outcome)
+
     async def accepted(self, piece: Piece, within: float) -> Ok | None:
         """Submit until it is accepted. None when it is given up: at once if the fate of an unkeyed one is unknown."""
         deadline = monotonic() + within
@@ -61,7 +74,7 @@ class Client:
                 return outcome
             if (isinstance(outcome, Info) and not piece.keyed) or monotonic() > deadline:
                 return None
-            await asyncio.sleep(PAUSE_SECONDS)
+            await _pause(outcome)
 
     async def over(self, job: str, *, work: str = "", wait: int = 10, within: float = 60.0) -> Ok | None:
         """Wait for the end of a job. None when it did not come in time."""
@@ -71,15 +84,17 @@ class Client:
             if isinstance(outcome, Ok) and outcome.terminal:
                 return outcome
             if not isinstance(outcome, Ok):
-                await asyncio.sleep(PAUSE_SECONDS)
+                await _pause(outcome)
         return None
 
     async def carry(self, piece: Piece, *, within: float = 60.0) -> Ok | None:
-        """Submit and wait for the end."""
+        """Submit, cancel if that is wanted, and wait for the end."""
         began = monotonic()
         met = await self.accepted(piece, within)
         if met is None or met.terminal:
             return met
+        if piece.canceled:
+            await self.cancel(met.job, work=piece.work)
         return await self.over(met.job, work=piece.work, within=within - (monotonic() - began))
 
     async def _call(
@@ -101,6 +116,10 @@ class Client:
         if isinstance(outcome, Ok):
             self.tags[outcome.job] = max(outcome.order, self.tags.get(outcome.job, 0))
         return call.end(outcome)
+
+
+async def _pause(outcome: Outcome) -> None:
+    await asyncio.sleep(RETRY_AFTER_SECONDS if outcome.status else PAUSE_SECONDS)
 
 
 def classify(call: Call, status: int, headers: Any, body: bytes) -> Outcome:

@@ -12,7 +12,11 @@ from deploy.local.backends import Backends, Given
 from tests.chaos.arena import Arena, arena
 from tests.chaos.trial import Trial
 
+Words = list[str]
+"""What a test has to say at the end of the run, whether it passed or not."""
+
 _SEED = pytest.StashKey[str]()
+_WORDS = pytest.StashKey[dict[str, Words]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,10 +27,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SEED] = (
         config.getoption("--chaos-seed") or os.environ.get("SLUICE_CHAOS_SEED") or secrets.token_hex(4)
     )
+    config.stash[_WORDS] = {}
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"chaos seed: {config.stash[_SEED]} (again with --chaos-seed={config.stash[_SEED]})"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for test, words in config.stash[_WORDS].items():
+        terminalreporter.section(f"{test}, seed {config.stash[_SEED]}")
+        terminalreporter.write_line("\n".join(words))
+
+
+@pytest.fixture
+def words(request: pytest.FixtureRequest) -> Words:
+    """Evidence to be shown with the results."""
+    return request.config.stash[_WORDS].setdefault(request.node.name, [])
 
 
 @pytest.fixture
@@ -45,7 +62,7 @@ async def backends(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ba
 
 @pytest_asyncio.fixture(scope="session")
 async def shared_arena(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
-    """Two gateways, two workers with crash points, a scheduler."""
+    """Two of each service, the workers with crash points."""
     async with arena(backends, tmp_path_factory.mktemp("arena"), "chaos") as place:
         yield place
 

@@ -41,6 +41,8 @@ class Trouble:
 class Damage:
     deaths: list[Death] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)
+    """Processes that were told to end and had to be killed."""
 
     def died(self, name: str, pid: int, how: str) -> None:
         self.deaths.append(Death(name, pid, time(), how))

@@ -1,10 +1,11 @@
-"""The faults that chaos is made of, as values, and seeded schedules of them. Pure; `arena` carries them out.
+"""The faults that chaos is made of, as values, and seeded schedules of them. Pure; `inflict` carries them out.
 
 Each lasts a bounded time and heals by itself: a process that is killed is started again (`supervision`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from random import Random
 from typing import Final, Literal
 
@@ -72,11 +73,22 @@ class RedisGone:
     seconds: float
 
 
-Fault = Kill | KillRunner | Freeze | Terminate | Weather | Cut | Flush | RedisGone
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The broker delivers messages of the last jobs that ended or began once more."""
+
+    count: int
 
 
-Choose = Callable[[Random, str, "Cast"], Fault]
-"""Draws a fault for a target."""
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Messages that no worker can read are in the queue."""
+
+
+Fault = Kill | KillRunner | Freeze | Terminate | Weather | Cut | Flush | RedisGone | Repeated | Unreadable
+
+Make = Callable[[Random], Fault]
+"""Draws the particulars of one kind of fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +112,35 @@ class Cast:
     lease_seconds: float
 
 
-def schedule(rng: Random, seconds: float, cast: Cast, *, pace: float = 6.0) -> list[Moment]:
-    """A schedule of about `seconds`, by time. What befalls one target never overlaps; different targets' faults do.
+def schedule(rng: Random, cast: Cast, *, pace: float) -> Iterator[Moment]:
+    """An endless schedule, by time. What befalls one target never overlaps; different targets' faults do.
+
+    Every target meets each kind of its faults once, in an order that is drawn; after that by their weights.
 
     pace: seconds between two faults of one target, about.
     """
-    targets = [
-        *((Random(rng.random()), _worker_faults, name) for name in cast.workers),
-        *((Random(rng.random()), _gateway_faults, name) for name in cast.gateways),
-        *((Random(rng.random()), _gateway_faults, name) for name in cast.schedulers),
-        *((Random(rng.random()), _link_faults, link) for link in LINKS),
-        (Random(rng.random()), _redis_faults, ""),
+    tracks = [_track(Random(rng.random()), pace, faults) for faults in _tracks(cast)]
+    return merge(*tracks, key=lambda moment: moment.at)
+
+
+def _tracks(cast: Cast) -> list[Sequence[tuple[int, Make]]]:
+    """Of each target, the kinds of its faults with their weights."""
+    return [
+        *(_worker_faults(name, cast) for name in cast.workers),
+        *(_process_faults(name) for name in (*cast.gateways, *cast.schedulers)),
+        *(_link_faults(link) for link in LINKS),
+        _REDIS_FAULTS,
+        _MESSAGE_FAULTS,
     ]
-    moments = [moment for own, choose, target in targets for moment in _track(own, seconds, pace, choose, target, cast)]
-    return sorted(moments, key=lambda moment: moment.at)
 
 
-def _track(own: Random, seconds: float, pace: float, choose: Choose, target: str, cast: Cast) -> Iterator[Moment]:
+def _track(own: Random, pace: float, faults: Sequence[tuple[int, Make]]) -> Iterator[Moment]:
+    weights, makes = zip(*faults, strict=True)
+    once_each = own.sample(makes, len(makes))
     at = own.uniform(0.2, pace)
-    while at < seconds:
-        fault = choose(own, target, cast)
+    while True:
+        make = once_each.pop() if once_each else own.choices(makes, weights)[0]
+        fault = make(own)
         yield Moment(round(at, 2), fault)
         at += lasts(fault) + own.uniform(0.5, 1.5) * pace
 
@@ -129,32 +150,78 @@ def lasts(fault: Fault) -> float:
     return fault.seconds if isinstance(fault, Freeze | Weather | RedisGone) else 0.0
 
 
-def _worker_faults(own: Random, target: str, cast: Cast) -> Fault:
-    kind = own.choices(["kill", "runner", "freeze", "terminate"], weights=[3, 2, 3, 1])[0]
-    if kind == "kill":
-        return Kill(target)
-    if kind == "runner":
-        return KillRunner(target)
-    if kind == "terminate":
-        return Terminate(target)
-    return Freeze(target, round(own.uniform(0.3, 2.0) * cast.lease_seconds, 2))
+def target_of(fault: Fault) -> str:
+    """Whom it befalls: faults of different targets may overlap."""
+    match fault:
+        case Kill(name) | KillRunner(name) | Freeze(name) | Terminate(name):
+            return name
+        case Weather() | Cut():
+            return fault.link
+        case Flush() | RedisGone():
+            return "redis"
+        case Repeated() | Unreadable():
+            return "messages"
 
 
-def _gateway_faults(own: Random, target: str, cast: Cast) -> Fault:
-    kind = own.choices(["kill", "freeze", "terminate"], weights=[2, 2, 1])[0]
-    if kind == "freeze":
-        return Freeze(target, round(own.uniform(0.5, 4.0), 2))
-    return Kill(target) if kind == "kill" else Terminate(target)
+def kind_of(fault: Fault) -> str:
+    """What to count it as."""
+    match fault:
+        case Kill(process) | Freeze(process) | Terminate(process):
+            return f"{type(fault).__name__} {process.partition('-')[0]}"
+        case Weather(link, condition):
+            return f"{'Slow' if isinstance(condition, Passing) else type(condition).__name__} {link}"
+        case Cut(link, half):
+            return f"{'HalfClosed' if half else 'Reset'} {link}"
+    return type(fault).__name__
 
 
-def _link_faults(own: Random, target: str, cast: Cast) -> Fault:
-    link: Link = next(link for link in LINKS if link == target)
-    conditions: Sequence[Condition] = (Passing(0.05), Refusing(), Silent(), RepliesLost())
-    choice = own.randrange(len(conditions) + 2)
-    if choice >= len(conditions):
-        return Cut(link, half=choice > len(conditions))
-    return Weather(link, conditions[choice], round(own.uniform(0.3, 3.0), 2))
+def kinds(cast: Cast) -> set[str]:
+    """All that a schedule holds."""
+    rng = Random(0)
+    return {kind_of(make(rng)) for faults in _tracks(cast) for _, make in faults}
 
 
-def _redis_faults(own: Random, target: str, cast: Cast) -> Fault:
-    return Flush() if own.random() < 0.6 else RedisGone(round(own.uniform(0.2, 3.0), 2))
+def _seconds(own: Random, least: float, most: float) -> float:
+    return round(own.uniform(least, most), 2)
+
+
+def _worker_faults(name: str, cast: Cast) -> list[tuple[int, Make]]:
+    return [
+        (3, lambda _: Kill(name)),
+        (2, lambda _: KillRunner(name)),
+        (3, lambda own: Freeze(name, _seconds(own, 0.3 * cast.lease_seconds, 2.0 * cast.lease_seconds))),
+        (1, lambda _: Terminate(name)),
+    ]
+
+
+def _process_faults(name: str) -> list[tuple[int, Make]]:
+    return [
+        (2, lambda _: Kill(name)),
+        (2, lambda own: Freeze(name, _seconds(own, 0.5, 4.0))),
+        (1, lambda _: Terminate(name)),
+    ]
+
+
+def _link_faults(link: Link) -> list[tuple[int, Make]]:
+    return [
+        (1, _weather(link, Passing(0.05))),
+        (1, _weather(link, Refusing())),
+        (1, _weather(link, Silent())),
+        (1, _weather(link, RepliesLost())),
+        (1, lambda _: Cut(link)),
+        (1, lambda _: Cut(link, half=True)),
+    ]
+
+
+def _weather(link: Link, condition: Condition) -> Make:
+    return lambda own: Weather(link, condition, _seconds(own, 0.3, 3.0))
+
+
+_REDIS_FAULTS: Final[Sequence[tuple[int, Make]]] = (
+    (3, lambda _: Flush()),
+    (2, lambda own: RedisGone(_seconds(own, 0.2, 3.0))),
+)
+_MESSAGE_FAULTS: Final[Sequence[tuple[int, Make]]] = (
+    (3, lambda own: Repeated(own.randint(5, 40))),
+    (1, lambda _: Unreadable()),
+)

@@ -20,6 +20,7 @@ import orjson
 class Act(StrEnum):
     SUBMIT = "submit"
     READ = "read"
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ _OPEN: Final = Info(0, "still open at the end")
 @dataclass(slots=True)
 class Call:
     """client: who asked; one client's calls follow each other.
-    work: the key of what was asked for. job: of a read.
+    work: the key of what was asked for. job: of a read or a cancel.
     keyed: sent with an Idempotency-Key, which is `work`.
     known: the order that the client presented as the one it has; 0 for none.
     """
@@ -110,6 +111,10 @@ class History:
             for call in self.calls
             if call.act is Act.SUBMIT and isinstance(call.outcome, Ok) and call.outcome.job
         }
+
+    def canceled(self) -> set[str]:
+        """The jobs whose cancel may have been carried out."""
+        return {call.job for call in self.calls if call.act is Act.CANCEL and not isinstance(call.outcome, Fail)}
 
     def answers(self) -> Iterator[tuple[Call, Ok]]:
         for call in self.calls:

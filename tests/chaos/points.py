@@ -45,11 +45,21 @@ ACTS: Final = ("claim", "finish", "cache", "event", "ack")
 POINTS: Final = tuple(f"{act}.{side}" for act in ACTS for side in ("before", "after"))
 
 
+_PLANTED: Final = "planted"
+
+
 @dataclass(frozen=True, slots=True)
 class Points:
     """The workers' side. folder: where points are armed."""
 
     folder: Path
+
+    def planted(self) -> str:
+        """The name of the bug that a worker which starts now is to have; empty for none."""
+        try:
+            return (self.folder / _PLANTED).read_text()
+        except FileNotFoundError:
+            return ""
 
     def reach(self, point: str) -> None:
         """Returns at once, unless the point is armed."""
@@ -84,6 +94,12 @@ class Armoury:
         written = self.folder / f"{point}.new"
         written.write_text(deed)
         written.rename(self.folder / point)
+
+    def plant(self, bug: str) -> None:
+        """Workers that start from now on have it; none if it is empty."""
+        written = self.folder / f"{_PLANTED}.new"
+        written.write_text(bug)
+        written.rename(self.folder / _PLANTED)
 
     def disarm(self) -> None:
         """All points."""

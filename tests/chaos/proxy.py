@@ -300,8 +300,8 @@ class _End(asyncio.Protocol):
             _, data = self._waiting.popleft()
             if not data:
                 self.finish()
-            elif not self.transport.is_closing():
-                self.transport.write(data)
+            elif not (self._finished or self.transport.is_closing()):
+                self.transport.write(data)  # after a half-close nothing more is said
         if self._waiting and self._timer is None:
             self._timer = loop.call_at(self._waiting[0][0] + _TIMER_GRAIN_SECONDS, self._due)
 

@@ -4,7 +4,7 @@ The numbers are those of `docs/guarantees.md`. A rule looks at evidence only, ne
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +12,11 @@ import orjson
 
 from shared.models.job import ErrorCode, Job, JobStatus
 from shared.models.public import render
-from tests.chaos.effects import What, starts
+from tests.chaos.effects import Effect, What, starts
 from tests.chaos.evidence import Evidence
 from tests.chaos.history import Act, Fail, Ok
 from tests.chaos.starts import late, restarts, unexplained
+from tests.chaos.work import Piece
 
 LOSSES_TO_FAIL: Final = 5
 
@@ -35,10 +36,10 @@ Rule = Callable[[Evidence], Iterator[Violation]]
 
 
 def accepted_jobs_are_over(evidence: Evidence) -> Iterator[Violation]:
-    """R1: whatever was answered with 202 is terminal after healing."""
+    """R1: whatever was answered with 202 is terminal after healing, and its message was met."""
     for id, work in evidence.history.accepted().items():
         document = evidence.documents.get(id)
-        if document is None or not document.status.terminal:
+        if document is None or not settled(document):
             yield Violation("R1", id, f"accepted for {work}, and it is {_state(document)}")
 
 
@@ -46,16 +47,21 @@ def started_jobs_are_over(evidence: Evidence) -> Iterator[Violation]:
     """R1, of jobs that no client was told of."""
     for id in starts(evidence.effects).keys() - evidence.history.accepted().keys():
         document = evidence.documents.get(id)
-        if document is None or not document.status.terminal:
+        if document is None or not settled(document):
             yield Violation("R1", id, f"started, and it is {_state(document)}")
+
+
+def accepted_jobs_are_known(evidence: Evidence) -> Iterator[Violation]:
+    """R1: nobody is told that there is no such job, or none any more."""
+    accepted = evidence.history.accepted()
+    for call in evidence.history.calls:
+        if call.job in accepted and isinstance(call.outcome, Fail) and call.outcome.status in {404, 410}:
+            yield Violation("R1", call.job, f"it was accepted, and {call.act} was answered with {call.outcome.status}")
 
 
 def what_was_refused_never_runs(evidence: Evidence) -> Iterator[Violation]:
     """R2: a refusal that says `accepted: false` is true, and so is that nobody else asked for it."""
-    possible = {
-        call.work for call in evidence.history.calls if call.act is Act.SUBMIT and not isinstance(call.outcome, Fail)
-    }
-    for work in {effect.work for effect in evidence.effects} - possible:
+    for work in {effect.work for effect in evidence.effects} - possible_jobs(evidence).keys():
         yield Violation("R2", work, "it ran, and every request for it was refused, or there was none")
 
 
@@ -63,22 +69,45 @@ def a_request_is_one_job(evidence: Evidence) -> Iterator[Violation]:
     """R3, R4: a key stands for one job; a request without one is not carried out twice."""
     told: dict[str, set[str]] = defaultdict(set)
     ran: dict[str, set[str]] = defaultdict(set)
-    asked: Counter[str] = Counter()
-    for call in evidence.history.calls:
-        if call.act is Act.SUBMIT and not isinstance(call.outcome, Fail):
-            asked[call.work] += 1
-            if isinstance(call.outcome, Ok):
-                told[call.work].add(call.outcome.job)
+    for id, work in evidence.history.accepted().items():
+        told[work].add(id)
     for effect in evidence.effects:
         ran[effect.work].add(effect.job)
-    for work, times in asked.items():
-        jobs, most = told[work] | ran[work], 1 if evidence.asked[work].keyed else times
+    for work, most in possible_jobs(evidence).items():
+        jobs = told[work] | ran[work]
         if len(jobs) > most:
             yield Violation("R3", work, f"{most} jobs were asked for and there are {len(jobs)}: {sorted(jobs)}")
 
 
+def effects_happen_once(evidence: Evidence) -> Iterator[Violation]:
+    """R3, R8: an effect that is fenced, which counts if its fence is the one that its job ended with, happens once."""
+    possible = possible_jobs(evidence)
+    for work, runs in fenced(evidence).items():
+        if 0 < possible[work] < len(runs):  # one that nobody asked for is another matter
+            yield Violation("R8", work, f"its effect happened {len(runs)} times: {[run.run for run in runs]}")
+
+
+def a_fence_is_for_one_run(evidence: Evidence) -> Iterator[Violation]:
+    """R8: what fences its effects relies on it."""
+    begun = Counter((effect.job, effect.fence) for effect in evidence.effects if effect.what is What.START)
+    for (id, fence), times in begun.items():
+        if times > 1:
+            yield Violation("R8", id, f"it started {times} times under the fence {fence}")
+
+
+def what_never_started_never_ran(evidence: Evidence) -> Iterator[Violation]:
+    """R13: a job that was canceled or expired before its time, and says so, never began."""
+    ran = starts(evidence.effects)
+    for id, document in evidence.documents.items():
+        if document.status.terminal and document.started_at is None and id in ran:
+            yield Violation("R13", id, f"it is {document.status}, has no start, and it started {len(ran[id])} times")
+
+
 def finished_jobs_never_change(evidence: Evidence) -> Iterator[Violation]:
-    """R5: whoever looks, whenever, a terminal job is the same bytes: to clients, in the store, in Redis."""
+    """R5: whoever looks, whenever, a terminal job is the same bytes: to clients, in the store, in Redis.
+
+    A tombstone says less of the job than is said once a worker has met its message, and nothing else.
+    """
     seen: dict[str, dict[bytes, str]] = defaultdict(dict)
     for call, ok in evidence.history.answers():
         if ok.terminal:
@@ -90,7 +119,7 @@ def finished_jobs_never_change(evidence: Evidence) -> Iterator[Violation]:
         if snapshot.terminal:
             seen[id].setdefault(snapshot.body, "Redis")
     for id, bodies in seen.items():
-        if len(bodies) > 1:
+        if len(_told_apart(bodies)) > 1:
             yield Violation("R5", id, f"it ended in {len(bodies)} ways: {_differences(bodies)}")
 
 
@@ -114,8 +143,7 @@ def jobs_end_as_they_must(evidence: Evidence) -> Iterator[Violation]:
         piece = evidence.asked.get(_work_of(document))
         if piece is None or not document.status.terminal or _lost_too_often(evidence, document):
             continue
-        code = document.error.code if document.error else None
-        if (document.status, code) != (piece.end.status, piece.end.code):
+        if not _fits(evidence, piece, document):
             yield Violation("R22", id, f"{piece.work} ended {document.status}, {document.error}, not {piece.end}")
         blamed = {attempt.code for attempt in document.attempts} - piece.end.attempts
         if blamed:
@@ -159,11 +187,21 @@ def nothing_fails_inside(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("R22", call.job or call.work, f"{call.act} was answered with 500")
 
 
+def processes_end_when_told(evidence: Evidence) -> Iterator[Violation]:
+    """R14: nobody has to kill them."""
+    for name in evidence.damage.overdue:
+        yield Violation("R14", name, "it was told to end, and had to be killed")
+
+
 RULES: Final[tuple[Rule, ...]] = (
     accepted_jobs_are_over,
     started_jobs_are_over,
+    accepted_jobs_are_known,
     what_was_refused_never_runs,
     a_request_is_one_job,
+    effects_happen_once,
+    a_fence_is_for_one_run,
+    what_never_started_never_ran,
     finished_jobs_never_change,
     results_are_of_the_claim_that_ended_the_job,
     jobs_end_as_they_must,
@@ -171,7 +209,54 @@ RULES: Final[tuple[Rule, ...]] = (
     states_never_go_back,
     events_tell_how_it_ended,
     nothing_fails_inside,
+    processes_end_when_told,
 )
+
+
+def settled(document: Job) -> bool:
+    """Over, and no message of it is still to come: a tombstone gets what was asked for from that."""
+    return document.status.terminal and document.spec.known
+
+
+def possible_jobs(evidence: Evidence) -> Counter[str]:
+    """By work, how many jobs the requests for it may have made: one for all that had a key."""
+    possible = Counter(
+        call.work for call in evidence.history.calls if call.act is Act.SUBMIT and not isinstance(call.outcome, Fail)
+    )
+    return Counter({work: 1 if evidence.asked[work].keyed else times for work, times in possible.items()})
+
+
+def fenced(evidence: Evidence) -> dict[str, list[Effect]]:
+    """By work, the runs whose effects a fence lets through: they returned under the one that their job ended with."""
+    let_through: dict[str, list[Effect]] = defaultdict(list)
+    for effect in evidence.effects:
+        document = evidence.documents.get(effect.job)
+        if effect.what is What.RETURN and document is not None and document.fence == effect.fence:
+            let_through[effect.work].append(effect)
+    return let_through
+
+
+def _fits(evidence: Evidence, piece: Piece, document: Job) -> bool:
+    if piece.canceled and document.status is JobStatus.CANCELED:
+        return document.spec.id in evidence.history.canceled()
+    code = document.error.code if document.error else None
+    return (document.status, code) == (piece.end.status, piece.end.code)
+
+
+def _told_apart(bodies: Iterable[bytes]) -> set[bytes]:
+    """Without those of tombstones that another one only adds to."""
+    found = set(bodies)
+    shown = {body: orjson.loads(body) for body in found}
+    for body, job in shown.items():
+        if job.get("handler", "") is None and any(_adds_to(job, other) for other in shown.values() if other is not job):
+            found.discard(body)
+    return found
+
+
+def _adds_to(tombstone: Mapping[str, object], job: Mapping[str, object]) -> bool:
+    return job.get("handler") is not None and all(
+        said is None or job.get(name) == said for name, said in tombstone.items()
+    )
 
 
 def _state(document: Job | None) -> str:
@@ -181,8 +266,8 @@ def _state(document: Job | None) -> str:
 
 
 def _work_of(document: Job) -> str:
-    work: str = orjson.loads(document.spec.input)["work"]
-    return work
+    """Empty for a tombstone, of which nobody knows it."""
+    return str(orjson.loads(document.spec.input)["work"]) if document.spec.known else ""
 
 
 def _lost_too_often(evidence: Evidence, document: Job) -> bool:

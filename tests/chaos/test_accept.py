@@ -34,7 +34,7 @@ async def test_nothing_is_accepted_without_the_brokers_word(trial: Trial, condit
 
 
 async def test_a_request_whose_fate_is_unknown_is_repeated_with_its_key(trial: Trial) -> None:
-    """R3: the broker has the job, its answer is lost; the retry gets the same id, and it runs once."""
+    """R3: the broker has the job, its answer is lost, and Redis forgets; the retry gets the same id, it runs once."""
     piece = trial.piece("once", keyed=True)
     async with trial.clients(1) as (client,):
         async with trial.place.links["broker"].under(RepliesLost()):
@@ -42,6 +42,7 @@ async def test_a_request_whose_fate_is_unknown_is_repeated_with_its_key(trial: T
             assert isinstance(first, Info)
             assert first.status == 503
             await trial.place.links["broker"].swallowed()
+        await inflict(trial.place, Flush())
         over = await client.carry(piece)
         assert over is not None
         again = await client.submit(piece)

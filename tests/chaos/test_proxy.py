@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -52,6 +53,15 @@ async def echo() -> AsyncIterator[tuple[Echo, FaultProxy]]:
             yield server, proxy
     finally:
         listener.close()
+
+
+@pytest_asyncio.fixture
+async def unhandled() -> AsyncIterator[list[dict[str, Any]]]:
+    """What the loop had to handle because nobody else did."""
+    loop, found = asyncio.get_running_loop(), list[dict[str, Any]]()
+    loop.set_exception_handler(lambda _, context: found.append(context))
+    yield found
+    loop.set_exception_handler(None)
 
 
 @asynccontextmanager
@@ -165,7 +175,9 @@ async def test_a_reset_ends_the_connections_of_the_moment_at_both_ends(echo: tup
         assert await exchange(streams, b"again") == b"AGAIN"
 
 
-async def test_half_closed_the_client_hears_the_end_and_is_still_heard(echo: tuple[Echo, FaultProxy]) -> None:
+async def test_half_closed_the_client_hears_the_end_and_is_still_heard(
+    echo: tuple[Echo, FaultProxy], unhandled: list[dict[str, Any]]
+) -> None:
     server, proxy = echo
     async with connected(proxy) as (reader, writer):
         await exchange((reader, writer), b"hello")
@@ -173,6 +185,9 @@ async def test_half_closed_the_client_hears_the_end_and_is_still_heard(echo: tup
         assert await asyncio.wait_for(reader.read(), 10) == b""
         writer.write(b"last words")
         await server.until(b"last words")
+        writer.write_eof()
+        await server.until(b"<end>")  # it had an answer to the last words, which nobody gets
+    assert not unhandled
 
 
 async def test_a_backend_that_is_not_there_ends_the_connection() -> None:

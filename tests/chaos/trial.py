@@ -13,11 +13,13 @@ from tests.chaos.clients import Client, carry_all, clients, reread
 from tests.chaos.effects import Effect, read_effects, starts
 from tests.chaos.evidence import Evidence, snapshots, stored, until
 from tests.chaos.history import History
+from tests.chaos.rules import settled
 from tests.chaos.work import Piece
 
 DRAIN_SECONDS: Final = 90.0
 """What everything may take to be over once all works again. A killed process's messages come back after 10 s, twice as
 late when its successor dies too."""
+LATE_SECONDS: Final = 5.0
 TOLD_SECONDS: Final = 30.0
 REREAD_MOST: Final = 2_000
 READERS: Final = 8
@@ -31,6 +33,8 @@ class Trial:
     tag: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}-")
     history: History = field(default_factory=History)
     asked: dict[str, Piece] = field(default_factory=dict)
+    _over: set[str] = field(default_factory=set)
+    """Jobs of which nothing more is to be waited for."""
 
     def clients(self, count: int, *, spread: bool = False) -> AbstractAsyncContextManager[list[Client]]:
         """As `clients.clients`, of this system."""
@@ -70,11 +74,13 @@ class Trial:
         await self.place.heal()
         await until(self._drained, drain_seconds)
         await self._read_again()
-        ids, found = self._jobs(), await self.documents()
-        await until(lambda: self._told(found), TOLD_SECONDS)
+        await until(self._drained, LATE_SECONDS)  # a job that nobody was told of may have begun since
+        effects, ids, found = self.effects(), self._jobs(), await self.documents()
+        if self._over.issuperset(ids):
+            await until(lambda: self._told(found), TOLD_SECONDS)
         return Evidence(
             history=self.history,
-            effects=self.effects(),
+            effects=effects,
             damage=self.place.damage,
             asked=self.asked,
             documents=found,
@@ -88,11 +94,15 @@ class Trial:
 
     async def documents(self) -> dict[str, Job]:
         """The jobs of this trial, as the store has them now."""
-        return await stored(self.place.project, self.place.backends.firestore.address, self._jobs())
+        return await self._stored(self._jobs())
+
+    async def _stored(self, ids: Iterable[str]) -> dict[str, Job]:
+        return await stored(self.place.project, self.place.backends.firestore.address, ids)
 
     async def _drained(self) -> bool:
-        found = await self.documents()
-        return all(id in found and found[id].status.terminal for id in self._jobs())
+        found = await self._stored([id for id in self._jobs() if id not in self._over])
+        self._over.update(id for id, document in found.items() if settled(document))
+        return self._over.issuperset(self._jobs())
 
     async def _told(self, found: Mapping[str, Job]) -> bool:
         heard = self.place.tap.heard

@@ -37,6 +37,7 @@ class Piece:
 
     work: its key; what is sent with an Idempotency-Key has it there too.
     task: further fields of the handler's input. options: of the request.
+    canceled: its client cancels it once it is accepted; then it may end as canceled too.
     """
 
     work: str
@@ -45,6 +46,7 @@ class Piece:
     task: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     keyed: bool = False
+    canceled: bool = False
 
     @property
     def body(self) -> dict[str, Any]:
@@ -63,19 +65,24 @@ _KINDS: Final[Sequence[tuple[int, End, str, dict[str, Any]]]] = (
 _LONGEST_SECONDS: Final = {"chaos.work": 1.5, "chaos.thread": 0.4, "chaos.process": 0.05}
 
 
-def draw(rng: Random, count: int, *, tag: str, deadly: int = 0) -> list[Piece]:
+_DELAYED: Final = 0.05
+_CANCELED: Final = 0.04
+
+
+def draw(rng: Random, count: int, *, tag: str, deadly: int = 0, cancels: bool = False) -> list[Piece]:
     """A mix of pieces: mostly short, some long, delayed, failing; `deadly` of them kill what they run in.
 
-    tag: begins each one's name.
+    tag: begins each one's name. cancels: some are canceled by their clients.
     """
-    pieces = [_draw_one(rng, f"{tag}{number}") for number in range(count - deadly)]
+    pieces = [_draw_one(rng, f"{tag}{number}", cancels) for number in range(count - deadly)]
     for number in range(deadly):
         pieces.insert(rng.randrange(len(pieces) + 1), Piece(f"{tag}deadly-{number}", LOSS, "chaos.deadly"))
     return pieces
 
 
-def _draw_one(rng: Random, work: str) -> Piece:
+def _draw_one(rng: Random, work: str, cancels: bool) -> Piece:
     (_, end, handler, task) = rng.choices(_KINDS, weights=[kind[0] for kind in _KINDS])[0]
     seconds = rng.random() ** 4 * _LONGEST_SECONDS[handler]  # most are short
-    options = {"delay_seconds": round(rng.uniform(0.2, 3.0), 2)} if rng.random() < 0.05 else {}
-    return Piece(work, end, handler, {**task, "seconds": round(seconds, 3)}, options, keyed=rng.random() < 0.4)
+    options = {"delay_seconds": round(rng.uniform(0.2, 3.0), 2)} if rng.random() < _DELAYED else {}
+    keyed, canceled = rng.random() < 0.4, rng.random() < _CANCELED and cancels
+    return Piece(work, end, handler, {**task, "seconds": round(seconds, 3)}, options, keyed=keyed, canceled=canceled)

@@ -25,7 +25,6 @@ CLOCKS: Final = {"ahead": 3_600, "behind": -3_600}
 @dataclass(frozen=True, kw_only=True)
 class ChaosSettings:
     points: str = setting("", env="SLUICE_CHAOS_POINTS", why="folder in which crash points are armed; empty: none")
-    planted: str = setting("", env="SLUICE_CHAOS_PLANTED", why="name of a bug to have")
 
 
 class WrongClock:
@@ -58,7 +57,8 @@ async def worker(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]
 def altered(adapters: Adapters, settings: Settings, chaos: ChaosSettings) -> Adapters:
     """The adapters of a worker to whom chaos is done."""
     points = Points(Path(chaos.points))
-    plant = PLANTED[chaos.planted] if chaos.planted else pointed
+    planted = points.planted()
+    plant = PLANTED[planted] if planted else pointed
     wrong_by = CLOCKS.get(settings.instance.partition("-")[0], 0)
     clock = WrongClock(adapters.clock, wrong_by) if wrong_by else adapters.clock
     return replace(plant(adapters, points), clock=clock)

@@ -203,7 +203,7 @@ def _spec_of(id: str, fields: Message) -> JobSpec:
 
 def _error_of(fields: Message) -> JobError:
     return JobError(
-        code=ErrorCode(read.text(fields, "code")),
+        code=ErrorCode.met(read.text(fields, "code")),
         message=read.text(fields, "message"),
         retryable=bool(fields["retryable"].boolean_value),
     )
@@ -212,7 +212,7 @@ def _error_of(fields: Message) -> JobError:
 def _attempt_of(fields: Message) -> Attempt:
     return Attempt(
         attempt=read.integer(fields, "attempt"),
-        code=ErrorCode(read.text(fields, "code")),
+        code=ErrorCode.met(read.text(fields, "code")),
         message=read.text(fields, "message"),
         started_at=read.time(fields, "started_at"),
         finished_at=read.time(fields, "finished_at"),

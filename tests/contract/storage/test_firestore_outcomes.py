@@ -41,6 +41,7 @@ async def test_a_conflict_is_a_value(
 async def test_what_was_certainly_not_applied_is_tried_again(
     scripted: ScriptedFirestore, write: Write, status: int
 ) -> None:
+    """R10: ABORTED and RESOURCE_EXHAUSTED."""
     job = running()
     scripted.statuses[job.spec.id] = [status, status, 0]
     async with connected(scripted) as database:

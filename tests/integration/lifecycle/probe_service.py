@@ -23,6 +23,10 @@ async def probe(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
     if settings.trouble == "start":
         raise RuntimeError("a secret of the start")
 
+    if settings.trouble == "absent":
+        _log.info("waiting")
+        await asyncio.Event().wait()
+
     async def check() -> None:
         if settings.trouble == "dependency":
             raise StoreUnavailable("away")

@@ -90,6 +90,18 @@ async def test_a_dependency_that_is_absent_leaves_it_live_and_not_ready() -> Non
         assert report == {"ready": False, "checks": {"store": "StoreUnavailable"}}
 
 
+async def test_a_service_that_waits_in_its_start_ends_when_it_is_told_to() -> None:
+    """R14: what it waits for may never come."""
+    async with started(SLUICE_TROUBLE="absent") as service:
+        await service.until("/livez", 200)
+        began = asyncio.get_running_loop().time()
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.ended() == 0
+        assert asyncio.get_running_loop().time() - began < 5
+        said = [line["message"] for line in await service.lines()]
+        assert said == ["waiting", "told to stop while starting", "stopped"]
+
+
 async def test_a_drain_that_hangs_is_left_behind_in_under_ten_seconds() -> None:
     async with started(SLUICE_TROUBLE="drain") as service:
         await service.until("/readyz", 200)

@@ -28,6 +28,7 @@ async def running() -> AsyncIterator[Engine]:
 async def test_a_handler_that_blocks_the_loop_is_found_and_its_neighbours_finish(
     running: Engine, tmp_path: Path
 ) -> None:
+    """R12."""
     async with Lag() as lag:
         names = ("wait.loop", "wait.thread")
         neighbours = [asyncio.create_task(running.run(task(n, tmp_path / "go", path=tmp_path / n))) for n in names]
@@ -55,6 +56,7 @@ async def test_a_blocked_loop_does_not_hold_up_a_time_limit(running: Engine, tmp
 
 
 async def test_a_handler_that_holds_pythons_lock_in_c_is_ended(running: Engine, tmp_path: Path) -> None:
+    """R12."""
     async with Lag() as lag:
         outcome = await running.run(task("clutch", path=tmp_path / "begun"))
     assert isinstance(outcome, Lost)

@@ -143,6 +143,7 @@ async def test_an_output_that_does_not_fit_is_a_failure_not_to_be_retried(runnin
 
 
 async def test_an_output_beyond_the_limit_is_a_failure_and_stays_where_it_is(running: Engine) -> None:
+    """R16."""
     within = await running.run(task("huge", 100_000 - 2))
     assert isinstance(within, Succeeded)
     assert len(within.output) == 100_000

@@ -67,6 +67,7 @@ async def test_a_thread_that_never_ends_is_abandoned_after_its_grace(running: En
 
 
 async def test_a_late_result_is_discarded(running: Engine, tmp_path: Path) -> None:
+    """R13."""
     asked = task("deaf.loop", tmp_path / "go", path=tmp_path / "begun", timeout_seconds=0.1)
     assert await running.run(asked) == TimedOut()
     (tmp_path / "go").touch()  # now it returns, to nobody

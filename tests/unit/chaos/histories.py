@@ -43,6 +43,11 @@ class Story:
         self.history.calls.append(call)
         return call
 
+    def cancel(self, job: str, outcome: Outcome) -> Call:
+        call = Call(1, Act.CANCEL, "", 3.0, job=job, outcome=outcome, ended_at=3.1)
+        self.history.calls.append(call)
+        return call
+
     def ran(self, id: str, work: str, **fields: Any) -> Effect:
         """A start, and unless `what` says otherwise its return a second later."""
         what = fields.pop("what", What.RETURN)
@@ -105,6 +110,20 @@ def running(id: str, work: str, *, fence: str = "f1", attempt: int = 1) -> Job:
 def succeeded(id: str, work: str, *, fence: str = "f1", run: str = "r1", at: int = BORN + 2_000) -> Job:
     job = running(id, work, fence=fence)
     return replace(job, fence=fence).succeeded(orjson.dumps({"work": work, "run": run}), at=at)
+
+
+def tombstone(id: str, *, at: int = BORN + 3_000) -> Job:
+    """Canceled by somebody who knew nothing but the id."""
+    spec = JobSpec.unknown(id, tenant="acme", created_at=BORN, expires_at=BORN + 86_400_000)
+    return Job.queued(spec).canceled(at=at)
+
+
+def canceled_on_request(story: Story) -> None:
+    """One more job, canceled before a worker met it."""
+    story.submit("w2", accepted("j2"))
+    story.asked["w2"] = Piece("w2", canceled=True)
+    story.cancel("j2", shown(tombstone("j2")))
+    story.ended(tombstone("j2").completed(queued("j2", "w2").spec))
 
 
 def sound() -> Story:

@@ -10,7 +10,7 @@ from tests.chaos.checker import judge
 from tests.chaos.damage import Death, Trouble
 from tests.chaos.effects import What
 from tests.chaos.evidence import Told
-from tests.chaos.history import Fail, Info, Ok
+from tests.chaos.history import Act, Fail, Info, Ok
 from tests.chaos.work import AFTER_RETRIES, LOSS, Piece
 from tests.unit.chaos.histories import (
     BORN,
@@ -19,11 +19,12 @@ from tests.unit.chaos.histories import (
     WORKER,
     Story,
     accepted,
-    queued,
+    canceled_on_request,
     running,
     shown,
     sound,
     succeeded,
+    tombstone,
 )
 
 Spoil = Callable[[Story], None]
@@ -91,6 +92,39 @@ def two_jobs_of_one_request(story: Story) -> None:
         story.ended(succeeded(id, "w2"))
 
 
+def effect_twice(story: Story) -> None:
+    story.effects.append(replace(story.effects[-1], run="r2"))
+
+
+def fence_of_two_runs(story: Story) -> None:
+    story.ran("j1", "w1", at=1.2, run="r2", what=What.START)
+    story.damage.deaths.append(Death("runner", RUNNER, 1.1, "killed"))
+
+
+def ran_without_a_start(story: Story) -> None:
+    canceled_on_request(story)
+    story.ran("j2", "w2", what=What.START)
+
+
+def unknown_after_all(story: Story) -> None:
+    story.read("j1", Fail(404, "no such job"))
+
+
+def canceled_by_nobody(story: Story) -> None:
+    canceled_on_request(story)
+    story.history.calls = [call for call in story.history.calls if call.act is not Act.CANCEL]
+
+
+def tombstone_of_a_lost_message(story: Story) -> None:
+    canceled_on_request(story)
+    story.documents["j2"] = tombstone("j2")
+
+
+def tombstone_that_said_otherwise(story: Story) -> None:
+    canceled_on_request(story)
+    story.cancel("j2", shown(tombstone("j2", at=BORN + 7_000)))
+
+
 def other_bytes_to_a_client(story: Story) -> None:
     story.read("j1", shown(succeeded("j1", "w1", at=BORN + 9_000)), client=2)
 
@@ -153,6 +187,10 @@ def failed_inside(story: Story) -> None:
     story.read("j1", Fail(500, ""))
 
 
+def overstayed(story: Story) -> None:
+    story.damage.overdue.append("worker-1")
+
+
 @pytest.mark.parametrize(
     ("spoil", "broken"),
     [
@@ -161,8 +199,15 @@ def failed_inside(story: Story) -> None:
         (ghost_stuck, {"R1"}),
         (refused_and_run, {"R2"}),
         (invented, {"R2"}),
-        (two_jobs_of_one_key, {"R3"}),
-        (two_jobs_of_one_request, {"R3"}),
+        (two_jobs_of_one_key, {"R3", "R8"}),
+        (two_jobs_of_one_request, {"R3", "R8"}),
+        (effect_twice, {"R8"}),
+        (fence_of_two_runs, {"R8"}),
+        (ran_without_a_start, {"R13"}),
+        (unknown_after_all, {"R1"}),
+        (canceled_by_nobody, {"R22"}),
+        (tombstone_of_a_lost_message, {"R1"}),
+        (tombstone_that_said_otherwise, {"R5"}),
         (other_bytes_to_a_client, {"R5"}),
         (other_bytes_in_redis, {"R5"}),
         (stale_owners_result, {"R6"}),
@@ -175,6 +220,7 @@ def failed_inside(story: Story) -> None:
         (untold, {"R9"}),
         (told_otherwise, {"R6"}),
         (failed_inside, {"R22"}),
+        (overstayed, {"R14"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -182,6 +228,19 @@ def test_each_broken_promise_is_noticed(spoil: Spoil, broken: set[str]) -> None:
     story = sound()
     spoil(story)
     assert rules(story) == broken
+
+
+def test_a_cancel_that_was_asked_for_is_sound_and_its_tombstone_may_say_less() -> None:
+    story = sound()
+    canceled_on_request(story)
+    judge(story.evidence()).require_sound()
+
+
+def test_a_job_whose_cancel_came_too_late_may_end_as_it_would_have() -> None:
+    story = sound()
+    story.asked["w1"] = Piece("w1", canceled=True)
+    story.cancel("j1", Fail(409, "too late"))
+    judge(story.evidence()).require_sound()
 
 
 def taken_over() -> Story:
@@ -277,7 +336,7 @@ def test_a_job_that_chaos_hit_five_times_may_fail_for_it() -> None:
         story.ran("j2", "w2", at=10.0 * n + 1, fence=f"f{n}", run=f"r{n}", worker=300 + n, what=What.START)
         story.damage.deaths.append(Death("worker-1", 300 + n, 10.0 * n + 2, "signal SIGKILL"))
     error = JobError(ErrorCode.WORKER_LOST, "lost 5 times", retryable=False)
-    story.ended(queued("j2", "w2").failed(error, at=BORN + 60_000))
+    story.ended(running("j2", "w2").failed(error, at=BORN + 60_000))
     judge(story.evidence()).require_sound()
     del story.effects[-1]
     assert "R22" in rules(story)
