@@ -1,10 +1,12 @@
-"""How long a client asks to be kept waiting (RFC 7240, `Prefer: wait=…`), as a rival's front reads it."""
+"""How long a client asks to be kept waiting (RFC 7240, `Prefer: wait=…`), as a rival reads it, and in which parts."""
 
 from typing import Final
 
 LEAST_SECONDS: Final = 0.01
 """For who does not ask to wait: to some queues a time-out of 0 means none."""
 MOST_SECONDS: Final = 60.0
+STEP_SECONDS: Final = 1.0
+"""Of a front that is pushed to: it looks, and then listens. What is told in between is lost, so it looks again."""
 
 
 def wait_seconds(prefer: str) -> float:
@@ -14,3 +16,9 @@ def wait_seconds(prefer: str) -> float:
         if name == "wait" and value.isdecimal():
             return min(max(float(value), LEAST_SECONDS), MOST_SECONDS)
     return LEAST_SECONDS
+
+
+def steps(seconds: float) -> list[float]:
+    """A wait in parts of STEP_SECONDS, the last as long as what is left."""
+    whole, rest = divmod(seconds, STEP_SECONDS)
+    return [STEP_SECONDS] * int(whole) + ([rest] if rest else [])

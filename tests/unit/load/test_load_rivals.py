@@ -11,7 +11,7 @@ from deploy.local.guard import Guard
 from tests.integration.deploy.local_processes import all_gone
 from tests.load.arguments import parse
 from tests.load.bench import Bench
-from tests.load.peers.waits import LEAST_SECONDS, MOST_SECONDS, wait_seconds
+from tests.load.peers.waits import LEAST_SECONDS, MOST_SECONDS, steps, wait_seconds
 from tests.load.placement import Cores
 from tests.load.proc import descendants, read_stats
 from tests.load.results import Row
@@ -38,6 +38,11 @@ SERVING = ("-m", "http.server", "{port}", "--bind", "127.0.0.1")
 )
 def test_the_wait_that_a_client_prefers_is_kept_within_bounds(prefer: str, seconds: float) -> None:
     assert wait_seconds(prefer) == seconds
+
+
+@pytest.mark.parametrize(("seconds", "parts"), [(3, [1, 1, 1]), (1.5, [1, 0.5]), (LEAST_SECONDS, [LEAST_SECONDS])])
+def test_a_wait_is_spent_in_parts_that_sum_up_to_it(seconds: float, parts: list[float]) -> None:
+    assert steps(seconds) == parts
 
 
 def test_ratios_are_ours_over_theirs() -> None:

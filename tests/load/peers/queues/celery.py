@@ -15,7 +15,8 @@ from celery.exceptions import TimeoutError as ResultTimeoutError
 from celery.result import AsyncResult
 from fastapi.concurrency import run_in_threadpool
 
-from tests.load.peers.queues.contract import HANDLER, KEEP_SECONDS, REDIS_URL, UnfinishedError, steps
+from tests.load.peers.queues.contract import HANDLER, KEEP_SECONDS, REDIS_URL, UnfinishedError
+from tests.load.peers.waits import steps
 
 app = Celery("load", broker=REDIS_URL, backend=REDIS_URL)
 app.conf.update(result_expires=KEEP_SECONDS, broker_connection_retry_on_startup=True)

@@ -13,8 +13,6 @@ KEEP_SECONDS: Final = 3_600
 """For results."""
 LOOK_SECONDS: Final = 0.05
 """Between two looks of a front that must poll for a result."""
-STEP_SECONDS: Final = 1.0
-"""Of a front that is pushed to: it looks, and then listens. What is told in between is lost, so it looks again."""
 
 
 class UnfinishedError(Exception):
@@ -23,12 +21,6 @@ class UnfinishedError(Exception):
 
 class UnknownJobError(Exception):
     """The queue knows of no such job. Not every queue can tell."""
-
-
-def steps(seconds: float) -> list[float]:
-    """A wait in parts of at most STEP_SECONDS, the last as long as what is left."""
-    whole, rest = divmod(seconds, STEP_SECONDS)
-    return [STEP_SECONDS] * int(whole) + ([rest] if rest else [])
 
 
 class Queue(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from saq import Queue
+from saq import Job, Queue, Status
 
 from tests.load.peers.queues.contract import (
     AT_ONCE,
@@ -19,8 +19,8 @@ from tests.load.peers.queues.contract import (
     REDIS_URL,
     UnfinishedError,
     UnknownJobError,
-    steps,
 )
+from tests.load.peers.waits import steps
 
 queue = Queue.from_url(REDIS_URL)
 
@@ -43,8 +43,14 @@ class Front:
         for step in steps(seconds):
             with suppress(TimeoutError):
                 await job.refresh(until_complete=step)
-                return job.result
+                return _output(job)
         raise UnfinishedError(id)
+
+
+def _output(job: Job) -> Any:
+    if job.status != Status.COMPLETE:
+        raise RuntimeError(f"a job ended as {job.status}")
+    return job.result
 
 
 @asynccontextmanager
