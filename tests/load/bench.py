@@ -64,19 +64,24 @@ class Bench:
 
     @asynccontextmanager
     async def server(
-        self, name: str, argv: Sequence[str], environ: Mapping[str, str], path: str = "/"
+        self, name: str, argv: Sequence[str], environ: Mapping[str, str], path: str = "/", *, alone: bool = True
     ) -> AsyncIterator[Server]:
-        """Another server, on the measured core. `{port}` in `argv` becomes its port; `path` must answer 200."""
+        """Another server. `{port}` in `argv` becomes its port; `path` must answer 200. alone: on the measured core."""
         port = choose_port()
         filled = tuple(each.replace("{port}", str(port)) for each in argv)
-        command = Command(name, filled, environ, ROOT, self.folder / f"{name}.log")
-        process = ChildProcess(
-            command, self.guard, lambda: answers_http(f"http://{LOOPBACK}:{port}{path}"), _READY_SECONDS
-        )
+        async with self.process(name, filled, environ, f"http://{LOOPBACK}:{port}{path}") as pid:
+            if alone:
+                pin([pid], self.cores.measured)
+            yield Server(Address(LOOPBACK, port), pid)
+
+    @asynccontextmanager
+    async def process(self, name: str, argv: Sequence[str], environ: Mapping[str, str], url: str) -> AsyncIterator[int]:
+        """Another process, by its number, once `url` answers 200. It is killed in the end, with all that it started."""
+        command = Command(name, tuple(argv), environ, ROOT, self.folder / f"{name}.log")
+        process = ChildProcess(command, self.guard, lambda: answers_http(url), _READY_SECONDS)
         try:
             await process.start()
-            pin([process.pid], self.cores.measured)
-            yield Server(Address(LOOPBACK, port), process.pid)
+            yield process.pid
         finally:
             await process.kill()
 

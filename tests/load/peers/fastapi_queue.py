@@ -1,8 +1,7 @@
-"""Accepting a job behind an API key, as a team would write it: FastAPI, uvicorn, and arq or Celery on Redis.
+"""Accepting jobs behind an API key and answering for them, as a team would write it: FastAPI, uvicorn, and a queue.
 
-Run by `rows.p2`: `uvicorn tests.load.peers.fastapi_queue:app`. Each is used as its documentation shows: arq from an
-`async def`, Celery from a `def`, which FastAPI runs in its threads. What it answers begins as our jobs do, so that one
-client checks all. Reads LOAD_REDIS_URL, LOAD_KEYS and LOAD_QUEUE (`arq` or `celery`).
+Run by `rivals`: `uvicorn tests.load.peers.fastapi_queue:app`. What it answers begins as our jobs do, so that one client
+checks all. Reads LOAD_KEYS, LOAD_REDIS_URL and LOAD_QUEUE, the name of a module of `queues`.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -12,19 +11,22 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Annotated, Any
 
-from arq import create_pool
-from arq.connections import RedisSettings
-from celery import Celery
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel
 
 from tests.load.peers.keys import authenticate
+from tests.load.peers.queues.contract import HANDLER, Opened, UnfinishedError, UnknownJobError
+from tests.load.peers.waits import wait_seconds
 
-REDIS_URL = os.environ["LOAD_REDIS_URL"]
 HEX_DIGITS = 40
 """Of an id, so that it is as long as ours."""
+PATIENCE_SECONDS = 1.0
+"""For the job that tells whether a worker is there."""
+
+opened: Opened = import_module(f"tests.load.peers.queues.{os.environ['LOAD_QUEUE']}").opened
 
 
 class Order(BaseModel):
@@ -35,38 +37,55 @@ class Order(BaseModel):
 class Job(BaseModel):
     id: str
     status: str = "queued"
-
-
-celery = Celery("load", broker=REDIS_URL)
+    output: Any = None
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.arq = await create_pool(RedisSettings.from_dsn(REDIS_URL))
-    yield
-    await app.state.arq.aclose()
+    async with opened() as queue:
+        app.state.queue = queue
+        yield
 
 
-async def submit_to_arq(order: Order, authorization: Annotated[str, Header()]) -> Job:
+async def submit(order: Order, authorization: Annotated[str, Header()]) -> Job:
     authenticate(authorization)
+    return await _submitted(order.handler, order.input)
+
+
+async def _submitted(handler: str, input: dict[str, Any]) -> Job:
     job = Job(id=f"job_{secrets.token_hex(HEX_DIGITS // 2)}")
-    await app.state.arq.enqueue_job(order.handler, order.input, _job_id=job.id)
+    await app.state.queue.submit(job.id, handler, input)
     return job
 
 
-def submit_to_celery(order: Order, authorization: Annotated[str, Header()]) -> Job:
+async def job(id: str, authorization: Annotated[str, Header()], prefer: Annotated[str, Header()] = "") -> Job:
+    """The job, as soon as it has ended or the client's wait is over."""
     authenticate(authorization)
-    job = Job(id=f"job_{secrets.token_hex(HEX_DIGITS // 2)}")
-    celery.send_task(order.handler, (order.input,), task_id=job.id)
-    return job
+    try:
+        return Job(id=id, status="succeeded", output=await app.state.queue.output(id, wait_seconds(prefer)))
+    except UnfinishedError:
+        return Job(id=id)
+    except UnknownJobError:
+        raise HTTPException(404) from None
 
 
 async def ready() -> dict[str, bool]:
-    """Whether Redis answers."""
-    return {"ready": bool(await app.state.arq.ping())}
+    """Whether it serves."""
+    return {"ready": True}
+
+
+async def works() -> dict[str, bool]:
+    """Whether a job comes back, so that a worker is there."""
+    made = await _submitted(HANDLER, {})
+    try:
+        await app.state.queue.output(made.id, PATIENCE_SECONDS)
+    except UnfinishedError:
+        raise HTTPException(503) from None
+    return {"works": True}
 
 
 app = FastAPI(lifespan=lifespan)
 app.add_api_route("/ready", ready)
-submit = submit_to_arq if os.environ["LOAD_QUEUE"] == "arq" else submit_to_celery
+app.add_api_route("/works", works)
 app.add_api_route("/v1/jobs", submit, methods=["POST"], status_code=202)
+app.add_api_route("/v1/jobs/{id}", job)

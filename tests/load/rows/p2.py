@@ -13,12 +13,20 @@ from tests.load.client import stalls, statuses
 from tests.load.generator.http1 import post
 from tests.load.generator.plans import Closed, Exchange
 from tests.load.results import Quantity, Row, at_least, at_most
-from tests.load.rivals import rival
+from tests.load.rivals import QUEUES, queue_front
 
 if TYPE_CHECKING:
     from deploy.local.system import System
     from tests.load.bench import Bench, Server
     from tests.load.generator.plans import Tally
+
+
+def _against(queue: str, name: str) -> tuple[Quantity, ...]:
+    return (
+        Quantity(f"{queue}_per_s", f"FastAPI + {name} on Redis, one core, neither on disk nor replicated", "/s"),
+        Quantity(f"of_{queue}", f"gateway / FastAPI + {name}", "", at_least(3)),
+    )
+
 
 QUANTITIES: Final = (
     Quantity("accepted_per_s", "jobs accepted, 64 connections, one gateway on one core", "/s"),
@@ -27,13 +35,9 @@ QUANTITIES: Final = (
     Quantity("stalls", "times that a gateway's loop ran 100 ms late", "", at_most(0)),
     Quantity("gateway_cpu", "gateway CPU a 1,000 accepted", "s"),
     Quantity("broker_cpu", "the broker's emulator, CPU a 1,000 accepted", "s"),
-    Quantity("arq_per_s", "FastAPI + arq on Redis, one core, neither on disk nor replicated", "/s"),
-    Quantity("of_arq", "gateway / FastAPI + arq", "", at_least(3)),
-    Quantity("celery_per_s", "FastAPI + Celery on Redis, likewise", "/s"),
-    Quantity("of_celery", "gateway / FastAPI + Celery", "", at_least(3)),
+    *(quantity for queue, library in QUEUES.items() for quantity in _against(queue, library.name)),
 )
 CONNECTIONS: Final = 64
-QUEUES: Final = ("arq", "celery")
 _SAMPLED: Final = 20
 
 
@@ -45,10 +49,7 @@ async def measure(bench: Bench) -> list[Row]:
         async with AsyncExitStack() as stack:
             rivals: dict[str, Server] = {}
             for queue in QUEUES:
-                packages = ("arq", "celery")
-                rivals |= await stack.enter_async_context(
-                    rival(bench, row, system, "fastapi_queue", packages=packages, queue=queue)
-                )
+                rivals |= await stack.enter_async_context(queue_front(bench, row, system, queue))
             for _ in range(bench.arguments.runs):
                 rate = await _run(bench, row, system)
                 for queue, server in rivals.items():
