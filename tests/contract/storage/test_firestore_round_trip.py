@@ -94,6 +94,7 @@ ENTRY: dict[str, st.SearchStrategy[Any]] = {
     "max_attempts": counts,
     "cache_for_seconds": counts,
     "description": texts,
+    "reduces": st.booleans(),
 }
 entries = st.builds(HandlerEntry, **ENTRY)
 KEY: dict[str, st.SearchStrategy[Any]] = {
