@@ -5,7 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -113,24 +113,50 @@ class Publisher(MemoryPublisher):
         await super().publish_all(topic, messages, timeout_seconds=timeout_seconds)
 
 
+class World:
+    """What outlives a gateway: everything that it stands on, in memory. changed: settings."""
+
+    def __init__(self, **changed: Any) -> None:
+        self.settings = Settings(id_keys=Secret(ID_KEYS), port=0, **changed)
+        self.clock = ManualClock()
+        self.system_clock = SystemClock()
+        self.database = MemoryDatabase(self.clock)
+        self.broker = MemoryBroker(self.system_clock)
+        self.broker.apply(topology(NAMES, ["texts", "merges"]))
+        self.publisher = Publisher(self.broker)
+        self.cache = MemoryCache(self.system_clock)
+        self.batches = MemoryBatches(self.database)
+        self.chunks = MemoryChunks(self.database)
+        self.jobs = MemoryJobs(self.database)
+        self.items = MemoryJobLists(self.database)
+        self.timers = MemoryTimers(self.database)
+        self.keys = IdKeys.parse(ID_KEYS)
+        self.ids = Ids(self.keys)
+        self.aside = Aside()
+
+    async def settle(self) -> dict[str, str]:
+        """Announce handlers, and give each tenant a key, acme a secret for webhooks too. The tokens by tenant."""
+        await MemoryCatalogue(self.database).announce([STATS, SUM, MERGE])
+        await MemoryTenantHooks(self.database).put_secrets(TenantHooks("acme", (SealedSecret(b"x"),)), None)
+        return {tenant: await _token(self.database, tenant) for tenant in ("acme", "globex")}
+
+
 @dataclass
 class Bench:
+    """A gateway on its world, whose parts are this one's too."""
+
+    world: World
     url: str
     session: aiohttp.ClientSession
-    clock: ManualClock
-    database: MemoryDatabase
-    broker: MemoryBroker
-    publisher: Publisher
-    cache: MemoryCache
-    batches: MemoryBatches
-    chunks: MemoryChunks
-    jobs: MemoryJobs
-    items: MemoryJobLists
-    timers: MemoryTimers
-    ids: Ids
     waiting: Waiting
-    aside: Aside
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str]
+
+    def __post_init__(self) -> None:
+        world = self.world
+        self.clock, self.database, self.cache = world.clock, world.database, world.cache
+        self.broker, self.publisher, self.ids = world.broker, world.publisher, world.ids
+        self.batches, self.chunks, self.timers = world.batches, world.chunks, world.timers
+        self.jobs, self.items = world.jobs, world.items
 
     async def ask(self, method: str, path: str, *, tenant: str = "acme", **more: Any) -> Answer:
         headers = {"Authorization": f"Bearer {self.tokens[tenant]}", **more.pop("headers", {})}
@@ -193,99 +219,85 @@ class Bench:
 @asynccontextmanager
 async def batch_bench(**changed: Any) -> AsyncIterator[Bench]:
     """changed: settings."""
-    settings = Settings(id_keys=Secret(ID_KEYS), port=0, **changed)
-    store_clock, clock, keys = ManualClock(), SystemClock(), IdKeys.parse(ID_KEYS)
-    database, cache, broker = MemoryDatabase(store_clock), MemoryCache(clock), MemoryBroker(clock)
-    broker.apply(topology(NAMES, ["texts", "merges"]))
-    await MemoryCatalogue(database).announce([STATS, SUM, MERGE])
-    hooks = TenantHooks("acme", (SealedSecret(b"x"),))
-    await MemoryTenantHooks(database).put_secrets(hooks, None)
-    publisher, retention, finished = Publisher(broker), Retention(), Finished(settings.finished_bytes, clock)
-    batches, jobs, ids, aside = MemoryBatches(database), MemoryJobs(database), Ids(keys), Aside()
-    states = BatchStates(
-        settings, ids=ids, finished=finished, cache=cache, store=batches, retention=retention, clock=store_clock
-    )
-    statuses = Statuses(
-        settings, ids=ids, finished=finished, cache=cache, store=jobs, retention=retention, clock=store_clock
-    )
+    world = World(**changed)
+    tokens, settings, clock = await world.settle(), world.settings, world.system_clock
+    lateness, runtime = Lateness(clock, list), Runtime(Metrics(), Traces(), Readiness())
+    edge, patience = Edge(runtime, RequestIds(), lateness), Patience(settings.head_seconds, clock)
+    limiter = Limiter(settings, Tokens(), clock)
+    parts = _parts(world, limiter)
+    app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)
+    door = Door(Authenticator(MemoryKeys(world.database), clock), limiter)
+    mount(app, batches_table(batch_endpoints(settings, parts)), [], door)
+    async with (
+        running(*parts.waiting.follow(), patience.sweep()),
+        aclosing(world.aside),
+        serving(settings, app, edge, NoLane(), patience) as server,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
+    ):
+        yield Bench(world, f"http://127.0.0.1:{server.port}", session, parts.waiting, tokens)
+
+
+def _parts(world: World, limiter: Limiter) -> BatchParts:
+    settings, cache, clock, retention = world.settings, world.cache, world.clock, Retention()
+    finished = Finished(settings.finished_bytes, world.system_clock)
+    known: dict[str, Any] = {
+        "ids": world.ids,
+        "finished": finished,
+        "cache": cache,
+        "retention": retention,
+        "clock": clock,
+    }
+    states = BatchStates(settings, store=world.batches, **known)
+    statuses = Statuses(settings, store=world.jobs, **known)
     waiting = Waiting(
         settings,
         cache=cache,
         statuses=AllStates(statuses, states),
         finished=finished,
-        clock=clock,
+        clock=world.system_clock,
         chance=lambda: 0.5,
     )
-    cleaner = Cleaner(eraser=cache, flights=cache, recent=MemoryRecent(cache), clock=clock)
-    deletes = Deletes(
-        statuses=statuses,
-        finished=finished,
-        store=jobs,
-        timers=MemoryTimers(database),
-        telling=Telling(
-            settings,
-            teller=cache,
-            flights=cache,
-            caller=MemoryCancellations(cache),
-            publisher=publisher,
-            aside=aside,
-            clock=store_clock,
-        ),
-        cleaner=cleaner,
-        retention=retention,
-        clock=store_clock,
-    )
-    chunks, items = MemoryChunks(database), MemoryJobLists(database)
-    limiter = Limiter(settings, Tokens(), clock)
-    parts = BatchParts(
-        stores=BatchStores(batches, chunks, items),
-        publisher=publisher,
+    requests = MemoryIdempotency(world.database)
+    return BatchParts(
+        stores=BatchStores(world.batches, world.chunks, world.items),
+        publisher=world.publisher,
         cache=cache,
-        keys=keys,
+        keys=world.keys,
         states=states,
         finished=finished,
         retention=retention,
-        handlers=Handlers(MemoryCatalogue(database), clock),
-        hooks=JobHooks(MemoryTenantHooks(database), Rules(), clock),
+        handlers=Handlers(MemoryCatalogue(world.database), world.system_clock),
+        hooks=JobHooks(MemoryTenantHooks(world.database), Rules(), world.system_clock),
         limiter=limiter,
         waiting=waiting,
-        idempotency=Idempotency(
-            settings, requests=MemoryIdempotency(database), replays=cache, aside=aside, clock=store_clock
-        ),
-        aside=aside,
-        erase_job=deletes.erase,
-        clock=store_clock,
+        idempotency=Idempotency(settings, requests=requests, replays=cache, aside=world.aside, clock=clock),
+        aside=world.aside,
+        erase_job=_deletes(world, statuses, finished).erase,
+        clock=clock,
     )
-    tokens = {tenant: await _token(database, tenant) for tenant in ("acme", "globex")}
-    lateness, runtime = Lateness(clock, list), Runtime(Metrics(), Traces(), Readiness())
-    edge, patience = Edge(runtime, RequestIds(), lateness), Patience(settings.head_seconds, clock)
-    app = web.Application(middlewares=[edge.middleware()], client_max_size=settings.max_body_bytes + 1)
-    door = Door(Authenticator(MemoryKeys(database), clock), limiter)
-    mount(app, batches_table(batch_endpoints(settings, parts)), [], door)
-    async with (
-        running(*waiting.follow(), patience.sweep()),
-        aclosing(aside),
-        serving(settings, app, edge, NoLane(), patience) as server,
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
-    ):
-        yield Bench(
-            f"http://127.0.0.1:{server.port}",
-            session,
-            store_clock,
-            database,
-            broker,
-            publisher,
-            cache,
-            batches,
-            chunks,
-            jobs,
-            items,
-            MemoryTimers(database),
-            ids,
-            waiting,
-            aside,
-            tokens,
-        )
+
+
+def _deletes(world: World, statuses: Statuses, finished: Finished) -> Deletes:
+    cache = world.cache
+    telling = Telling(
+        world.settings,
+        teller=cache,
+        flights=cache,
+        caller=MemoryCancellations(cache),
+        publisher=world.publisher,
+        aside=world.aside,
+        clock=world.clock,
+    )
+    return Deletes(
+        statuses=statuses,
+        finished=finished,
+        store=world.jobs,
+        timers=world.timers,
+        telling=telling,
+        cleaner=Cleaner(eraser=cache, flights=cache, recent=MemoryRecent(cache), clock=world.system_clock),
+        retention=Retention(),
+        clock=world.clock,
+    )
 
 
 class NoLane:

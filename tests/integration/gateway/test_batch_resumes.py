@@ -1,12 +1,14 @@
 """Uploads that broke, and were sent again: what was published is not published again, and other inputs are refused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import aiohttp
 import pytest
 
+from shared.messaging.contract import Message
+from shared.messaging.memory import Outage
 from shared.models.batch import BatchStatus, Items
 from shared.models.batch_public import SEALED
 from tests.integration.gateway.batch_bench import Bench, batch_bench, ndjson, texts, until
@@ -119,3 +121,29 @@ async def test_the_same_key_with_other_options_or_another_form_is_refused(bench:
     ):
         assert (answer.status, answer.json["type"]) == (422, "/problems/idempotency-key-reused")
     assert times(bench) == ONCE
+
+
+async def test_what_may_have_been_published_is_not_exchanged_for_something_else(bench: Bench) -> None:
+    bench.broker.outage = Outage.MUTE  # it takes messages, and does not say so
+    answer = await bench.upload(ndjson(texts(10)), key="k")
+    assert (answer.status, answer.json["accepted"]) == (503, False)
+    assert len(bench.published()) == 10
+    assert await bench.remembered(answer.json["batch"]["id"]) == [(0, 10, False)]
+    bench.broker.outage = None
+    other = await bench.upload(ndjson(texts(10, 5)), key="k")
+    assert (other.status, other.json["type"]) == (422, "/problems/idempotency-key-reused")
+    again = await bench.upload(ndjson(texts(10)), key="k")
+    assert (again.status, again.json["counts"]["total"]) == (202, 10)
+    assert set(bench.often().values()) == {2}  # under the same ids: the claims make one of two
+
+
+async def test_a_chunk_is_remembered_before_it_is_published(bench: Bench) -> None:
+    seen = []
+
+    async def look(_messages: Sequence[Message]) -> None:
+        [id] = bench.database.batches.documents
+        seen.append((await bench.remembered(id))[-1])
+
+    bench.publisher.before = look
+    assert (await bench.post(texts(3))).status == 202
+    assert seen[0] == (0, 3, False)
