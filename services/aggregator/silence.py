@@ -57,7 +57,9 @@ class Silence:
 
     async def look(self, id: str) -> None:
         """One look at a batch. Trouble is logged, and the next look comes as after one that found nothing."""
-        followed = self._followed[id]
+        followed = self._followed.get(id)
+        if followed is None:
+            return  # pushed out by others meanwhile
         followed.pause = min(MOST_SECONDS, followed.pause * 2)
         try:
             looked = await self._settling.settle(id, Why.SILENCE, start=followed.start, most=MOST_LOOKED_AT)

@@ -180,7 +180,7 @@ async def test_nothing_outlives_a_runner_that_is_killed() -> None:
         run.process.kill()
         await run.process.wait()
 
-    assert len(children) == 2 + 3 + 5  # guards, backends, gateway, scheduler, webhooks, two workers
+    assert len(children) == 2 + 3 + 6  # guards, backends, gateway, scheduler, webhooks, aggregator, two workers
     await all_gone([*children, *grandchildren], within=5)
 
 

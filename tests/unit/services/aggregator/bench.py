@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -227,3 +228,21 @@ def ended(job: Job, status: JobStatus, at: int, output: bytes = b"1") -> Job:
             return job.canceled(at=at)
         case _:
             return job.expired(at=at)
+
+
+@asynccontextmanager
+async def bench(instances: int = 1, **changes: Any) -> AsyncIterator[Bench]:
+    """So many aggregators that run. changes: to their settings."""
+    made = Bench(changes)
+    for _ in range(instances):
+        await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+async def told_all(b: Bench, batch: Batch, count: int, status: JobStatus = JobStatus.SUCCEEDED) -> None:
+    """The first `count` items have ended, and it was told."""
+    for index in range(count):
+        await b.tell_of(await b.finish(batch, index, status))

@@ -1,7 +1,6 @@
 """What aggregators count, and how they sum it up."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,20 +9,9 @@ from shared.models.event import Event, job_event
 from shared.models.job import ErrorCode, Job, JobError, JobSpec, JobStatus
 from shared.models.statistics import EVERYONE, MAX_HANDLERS, OTHERS, Shard, Step, Tally, quantile, together
 from shared.models.usage import usage_event
-from tests.unit.services.aggregator.bench import HOUR, Bench, ended
+from tests.unit.services.aggregator.bench import HOUR, Bench, bench, ended
 
 FAR = 2**45
-
-
-@asynccontextmanager
-async def bench(instances: int = 1, **changes: Any) -> AsyncIterator[Bench]:
-    made = Bench(changes)
-    for _ in range(instances):
-        await made.start()
-    try:
-        yield made
-    finally:
-        await made.stop()
 
 
 def spec(b: Bench, number: int = 0, **changed: Any) -> JobSpec:
