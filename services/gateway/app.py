@@ -94,7 +94,7 @@ from shared.storage.firestore import (
     FirestoreQueueControls,
     FirestoreTimers,
 )
-from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD, LOOP_LATENESS
+from shared.telemetry.metrics import CACHE_ANSWERS, HTTP_HELD, LOOP_LATENESS, LOOP_STALLS
 
 CLOSE_SECONDS = 1.0
 
@@ -148,7 +148,8 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
         authenticator = Authenticator(FirestoreKeys(adapters.database), clock)
         handlers = Handlers(FirestoreCatalogue(adapters.database), clock)
         runtime.metrics.gauge(HTTP_HELD).set_function(lambda: waiting.count)
-        lateness, patience = Lateness(clock), Patience(settings.head_seconds, clock)
+        lateness = Lateness(clock, runtime.metrics.counter(LOOP_STALLS).inc)
+        patience = Patience(settings.head_seconds, clock)
         runtime.metrics.gauge(LOOP_LATENESS).set_function(lambda: lateness.milliseconds / 1_000)
         limiter = Limiter(settings, RedisRates(adapters.redis), clock)
         edge = Edge(runtime, RequestIds(), lateness)

@@ -6,6 +6,7 @@ for whoever is refused there has to send it all again.
 Called by `edge` before anything of a request is looked at.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from shared.clock import Clock
 
 TICK_SECONDS = 0.02
 SMOOTHING = 0.3
+STALL_MILLISECONDS = 100
 
 
 class Worth(IntEnum):
@@ -32,10 +34,14 @@ class Worth(IntEnum):
 
 
 class Lateness:
-    """How late the loop runs, in milliseconds, smoothed."""
+    """How late the loop runs, in milliseconds, smoothed.
 
-    def __init__(self, clock: Clock) -> None:
+    stalled: called each time that it is late by STALL_MILLISECONDS or more.
+    """
+
+    def __init__(self, clock: Clock, stalled: Callable[[], object]) -> None:
         self._clock = clock
+        self._stalled = stalled
         self.milliseconds = 0.0
 
     async def measure(self) -> None:
@@ -44,6 +50,8 @@ class Lateness:
             before = self._clock.monotonic()
             await self._clock.sleep(TICK_SECONDS)
             late = max(0.0, self._clock.monotonic() - before - TICK_SECONDS) * 1_000
+            if late >= STALL_MILLISECONDS:
+                self._stalled()
             self.milliseconds += SMOOTHING * (late - self.milliseconds)
 
     def refuse(self, request: web.BaseRequest) -> Problem | None:

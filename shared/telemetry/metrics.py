@@ -42,6 +42,7 @@ HTTP_HELD = Metric("sluice_http_requests_held", "gauge", "Requests held open for
 LOOP_LATENESS = Metric(
     "sluice_loop_lateness", "gauge", "How late the gateway's loop runs its timers, smoothed.", (), "seconds"
 )
+LOOP_STALLS = Metric("sluice_loop_stalls", "counter", "Times that the gateway's loop ran 100 ms late or more.")
 CACHE_ANSWERS = Metric(
     "sluice_cache_answers", "counter", "Requests for work that is shared, by what the cache said.", ("answer",)
 )

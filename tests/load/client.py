@@ -22,6 +22,7 @@ _SECONDS: Final = 30.0
 _HELD_SECONDS: Final = 60.0
 _LOOK_EVERY: Final = 0.1
 _HELD: Final = "sluice_http_requests_held "
+_STALLS: Final = "sluice_loop_stalls_total "
 
 
 class UnpreparedError(Exception):
@@ -68,21 +69,30 @@ async def _status(session: aiohttp.ClientSession, token: str, id: str) -> str:
         return str(job["status"]) if answer.status == 200 else str(answer.status)
 
 
+async def stalls(system: System) -> float:
+    """How often the gateways' loops ran late since they started, by their own metric. Raises UnpreparedError."""
+    return await _over_gateways(system, _STALLS)
+
+
 async def until_held(system: System, count: int) -> None:
     """Return when the gateways hold `count` requests together, by their own metric. Raises UnpreparedError."""
-    urls = [f"http://{LOOPBACK}:{port}" for name, port in system.admin_ports.items() if name.startswith("gateway")]
     held = 0.0
     try:
         async with asyncio.timeout(_HELD_SECONDS):
-            while (held := sum([await _held(url) for url in urls])) < count:
+            while (held := await _over_gateways(system, _HELD)) < count:
                 await asyncio.sleep(_LOOK_EVERY)
     except TimeoutError:
         raise UnpreparedError(f"{held:,.0f} of {count:,} requests were held after {_HELD_SECONDS:.0f} s") from None
 
 
-async def _held(admin_url: str) -> float:
+async def _over_gateways(system: System, metric: str) -> float:
+    ports = [port for name, port in system.admin_ports.items() if name.startswith("gateway")]
+    return sum([await _exposed(f"http://{LOOPBACK}:{port}", metric) for port in ports])
+
+
+async def _exposed(admin_url: str, metric: str) -> float:
     async with _session(admin_url) as session, session.get("/metrics") as answer:
         for line in (await answer.text()).splitlines():
-            if line.startswith(_HELD):
-                return float(line.removeprefix(_HELD))
-    raise UnpreparedError(f"the gateway exposes no metric {_HELD.strip()}")
+            if line.startswith(metric):
+                return float(line.removeprefix(metric))
+    raise UnpreparedError(f"the gateway exposes no metric {metric.strip()}")

@@ -37,7 +37,7 @@ from shared.models.job import Job, JobSpec, Retention
 from shared.models.key import SCOPES, ApiKey
 from shared.models.public import Snapshot, snapshot
 from shared.storage.memory import MemoryKeys
-from shared.telemetry.metrics import Metrics
+from shared.telemetry.metrics import LOOP_STALLS, Metrics
 from shared.telemetry.traces import Traces
 from tests.unit.services.gateway.backends import CACHED, PLAIN, SETTINGS, TENANT, Backends, Gateway, gateway
 
@@ -159,7 +159,8 @@ async def express_bench(settings: Settings | None = None) -> AsyncIterator[Bench
     waiting = Waiting(
         settings, cache=backends.cache, statuses=statuses, finished=finished, clock=clock, chance=lambda: 0.5
     )
-    lateness, runtime = Lateness(clock), Runtime(Metrics(), Traces(), Readiness())
+    runtime = Runtime(Metrics(), Traces(), Readiness())
+    lateness = Lateness(clock, runtime.metrics.counter(LOOP_STALLS).inc)
     edge = Edge(runtime, RequestIds(), lateness)
     authenticator, limiter = (
         Authenticator(MemoryKeys(backends.database), backends.clock),

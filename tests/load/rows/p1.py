@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from redis.asyncio import Redis
 
 from tests.load.bench import gateway
-from tests.load.client import finished_jobs
+from tests.load.client import finished_jobs, stalls
 from tests.load.generator.plans import Open
 from tests.load.proc import Meter
-from tests.load.results import Quantity, Row, at_least
+from tests.load.results import Quantity, Row, at_least, at_most
 from tests.load.rivals import redis_url, rival
 from tests.load.rows.limits import CONNECTIONS, limits, saturate
 from tests.load.rows.limits import QUANTITIES as LIMITS
@@ -30,6 +30,7 @@ QUANTITIES: Final = (
     Quantity("peer_rps", "FastAPI + uvicorn + redis-py, one core", "req/s"),
     Quantity("of_peer", "gateway / FastAPI + redis-py", "", at_least(3)),
     Quantity("of_peer_cpu", "the same by CPU a request", ""),
+    Quantity("stalls", "times that the gateway's loop ran 100 ms late", "", at_most(0)),
     Quantity("half_p50_ms", "latency at half of that rate, open model, p50", "ms"),
     Quantity("half_p99_ms", "the same, p99", "ms"),
 )
@@ -44,7 +45,9 @@ async def measure(bench: Bench) -> list[Row]:
         await _fill(redis_url(system), hot)
         async with limits(bench, hot[0].body) as bare, rival(bench, row, system, "fastapi_redis") as peer:
             for _ in range(bench.arguments.runs):
+                stalled = await stalls(system)
                 await _round(bench, row, hot, {**bare, "gateway": gateway(system), **peer})
+                row.add({"stalls": await stalls(system) - stalled})
     return [row]
 
 

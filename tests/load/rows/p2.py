@@ -9,10 +9,10 @@ import orjson
 
 from deploy.local.steps import together
 from tests.load.bench import NO_OP, WARM_SECONDS, gateway, meter, tokens
-from tests.load.client import statuses
+from tests.load.client import stalls, statuses
 from tests.load.generator.http1 import post
 from tests.load.generator.plans import Closed, Exchange
-from tests.load.results import Quantity, Row, at_least
+from tests.load.results import Quantity, Row, at_least, at_most
 from tests.load.rivals import rival
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ QUANTITIES: Final = (
     Quantity("accepted_per_s", "jobs accepted, 64 connections, one gateway on one core", "/s"),
     Quantity("p50_ms", "time to the 202 under that load, p50", "ms"),
     Quantity("p99_ms", "the same, p99", "ms"),
+    Quantity("stalls", "times that a gateway's loop ran 100 ms late", "", at_most(0)),
     Quantity("gateway_cpu", "gateway CPU a 1,000 accepted", "s"),
     Quantity("broker_cpu", "the broker's emulator, CPU a 1,000 accepted", "s"),
     Quantity("arq_per_s", "FastAPI + arq on Redis, one core, neither on disk nor replicated", "/s"),
@@ -76,11 +77,11 @@ async def _rival_run(bench: Bench, row: Row, system: System, queue: str, server:
 
 
 async def _run(bench: Bench, row: Row, system: System) -> float:
-    used = meter(system)
+    used, stalled = meter(system), await stalls(system)
     tally = await _accept(bench, system, gateway(system))
     cpu, thousands = used.read(), max(len(tally.ids), 1) / 1_000
     row.judge(tally)
-    row.add({"accepted_per_s": tally.rate})
+    row.add({"accepted_per_s": tally.rate, "stalls": await stalls(system) - stalled})
     row.add({"p50_ms": tally.latencies.percentile(50) / 1e3, "p99_ms": tally.latencies.percentile(99) / 1e3})
     row.add({"gateway_cpu": cpu["gateway"] / thousands, "broker_cpu": cpu.get("pubsub", 0.0) / thousands})
     sample = list(tally.ids)[:: max(len(tally.ids) // _SAMPLED, 1)]

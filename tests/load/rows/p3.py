@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.load.bench import NO_OP, WARM_SECONDS, gateway, meter, tokens
+from tests.load.client import stalls
 from tests.load.generator.plans import Jobs
 from tests.load.results import Quantity, Row, at_least, at_most
 
@@ -24,6 +25,7 @@ QUANTITIES: Final = (
     Quantity("gateway_cpu", "of it the gateway", "s"),
     Quantity("worker_cpu", "of it the worker", "s"),
     Quantity("backends_cpu", "emulators and Redis, CPU a 1,000 jobs", "s"),
+    Quantity("stalls", "times that a gateway's loop ran 100 ms late", "", at_most(0)),
     Quantity("p50_ms", "submit to result under that load, p50", "ms"),
     Quantity("p99_ms", "the same, p99", "ms"),
 )
@@ -40,11 +42,11 @@ async def measure(bench: Bench) -> list[Row]:
 async def _run(bench: Bench, row: Row, system: System) -> None:
     seconds, address = bench.arguments.seconds, gateway(system).address
     plan = Jobs(address.host, address.port, tokens(system), NO_OP, IN_FLIGHT, WARM_SECONDS, seconds)
-    used = meter(system)
+    used, stalled = meter(system), await stalls(system)
     tally = await bench.load(plan, WARM_SECONDS + seconds, apart=False)
     cpu, thousands = used.read(), max(tally.ended, 1) / 1_000
     row.judge(tally)
-    row.add({"jobs_per_s": tally.rate})
+    row.add({"jobs_per_s": tally.rate, "stalls": await stalls(system) - stalled})
     row.add({"cpu": (cpu["gateway"] + cpu["worker"]) / thousands})
     row.add({f"{name}_cpu": cpu[name] / thousands for name in ("gateway", "worker")})
     row.add({"backends_cpu": sum(cpu.get(name, 0.0) for name in ("pubsub", "firestore", "redis")) / thousands})

@@ -17,7 +17,7 @@ import orjson
 
 from deploy.local.steps import together
 from tests.load.bench import NO_OP, SLEEP, gateway, meter, tokens
-from tests.load.client import until_held
+from tests.load.client import stalls, until_held
 from tests.load.firestore import finished_at, lags
 from tests.load.generating import Generator, generator
 from tests.load.generator.http1 import post
@@ -53,6 +53,7 @@ def _quantities(waiters: int) -> tuple[Quantity, ...]:
         Quantity("p99_ms", "the same, p99", "ms"),
         Quantity("most_ms", "the same, the last", "ms"),
         Quantity("finished_per_s", "jobs finished meanwhile", "/s"),
+        Quantity("stalls", "times that a gateway's loop ran 100 ms late", "", at_most(0)),
         Quantity("asked_again", "waits that ran out and were asked again", ""),
     )
 
@@ -83,6 +84,7 @@ class _Scene:
         outputs = await self._submit()
         before = resident_bytes(gateways)
         async with AsyncExitStack() as stack:
+            stalled = await stalls(self.system)
             clients = await self._gather(stack, outputs)
             await until_held(self.system, len(outputs))
             self.row.add({"kib_each": (resident_bytes(gateways) - before) / len(outputs) / 1_024})
@@ -90,6 +92,7 @@ class _Scene:
             await together(worker.start() for worker in self.system.services["worker"])
             within = _longest(len(outputs))
             tallies = await asyncio.gather(*(client.result(within + _REPORTING_SECONDS) for client in clients))
+            self.row.add({"stalls": await stalls(self.system) - stalled})
         await self._judge(tallies)
 
     async def _warm_up(self) -> None:
