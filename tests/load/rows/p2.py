@@ -74,6 +74,8 @@ async def _accept(bench: Bench, system: System, server: Server) -> Tally:
 async def _rival_run(bench: Bench, row: Row, system: System, queue: str, server: Server, ours: float) -> None:
     tally = await _accept(bench, system, server)
     row.judge(tally)
+    if not tally.rate:
+        raise ValueError(f"{queue} accepted nothing that can be compared")
     row.add({f"{queue}_per_s": tally.rate, f"of_{queue}": ours / tally.rate})
 
 

@@ -72,8 +72,8 @@ def bench(guard: Guard, folder: Path) -> Bench:
     return Bench(parse([], ("p3",)), Cores.here(), guard, folder)
 
 
-async def fail_beside(folder: Path, argv: tuple[str, ...], pids: list[int]) -> None:
-    async with Guard() as guard, bench(guard, folder).server("it", argv, os.environ, alone=False) as it:
+async def fail_beside(made: Bench, argv: tuple[str, ...], pids: list[int]) -> None:
+    async with made.server("it", argv, os.environ, alone=False) as it:
         pids += descendants([it.pid], read_stats())
         raise RuntimeError("the row failed")
 
@@ -83,10 +83,11 @@ async def test_a_server_and_what_it_started_end_with_their_block_also_when_that_
         "import runpy, subprocess as s; s.Popen(['sleep', '600']); runpy.run_module('http.server', None, '__main__')"
     )
     pids: list[int] = []
-    with pytest.raises(RuntimeError, match="the row failed"):
-        await fail_beside(tmp_path, (sys.executable, "-c", spawn, "{port}", "--bind", "127.0.0.1"), pids)
-    assert len(pids) == 2
-    await all_gone(pids)
+    async with Guard() as guard:
+        with pytest.raises(RuntimeError, match="the row failed"):
+            await fail_beside(bench(guard, tmp_path), (sys.executable, "-c", spawn, *SERVING[2:]), pids)
+        assert len(pids) == 2
+        await all_gone(pids)
 
 
 @pytest.mark.parametrize("alone", [True, False])
