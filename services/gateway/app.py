@@ -12,42 +12,46 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from services.gateway.access.auth import Authenticator
+from services.gateway.access.rates import Limiter
 from services.gateway.aside import Aside
-from services.gateway.auth import Authenticator
-from services.gateway.batch_wiring import BatchParts, BatchStores, batch_endpoints
 from services.gateway.batches.states import AllStates, BatchStates
-from services.gateway.cancel import Cancels, Telling
-from services.gateway.catalogue import CatalogueRoutes
-from services.gateway.dead_letters import DeadLetterRoutes, Letters
-from services.gateway.dead_replay import DeadReplays
-from services.gateway.delete import Cleaner, Deletes
-from services.gateway.edge import Edge, RequestIds
-from services.gateway.events import Events
-from services.gateway.explain import Explains
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.catalogue.routes import CatalogueRoutes
 from services.gateway.express.admission import Admission
 from services.gateway.express.holding import Holding
 from services.gateway.express.lane import Express
 from services.gateway.express.posts import Posts
 from services.gateway.express.reads import Reads
-from services.gateway.feeds import Feeds
-from services.gateway.finished import Finished
-from services.gateway.handlers import Handlers
-from services.gateway.idempotency import Idempotency
-from services.gateway.jobs import Jobs
-from services.gateway.keys import KeyRoutes
-from services.gateway.listing import Lists
+from services.gateway.http.edge import Edge, RequestIds
+from services.gateway.http.paging import Cursors
+from services.gateway.http.patience import Patience
+from services.gateway.http.shedding import Lateness
+from services.gateway.jobs.cancel import Cancels, Telling
+from services.gateway.jobs.delete import Cleaner, Deletes
+from services.gateway.jobs.events import Events
+from services.gateway.jobs.explain import Explains
+from services.gateway.jobs.feeds import Feeds
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.idempotency import Idempotency
+from services.gateway.jobs.listing import Lists
+from services.gateway.jobs.posting import Desk, Posting
+from services.gateway.jobs.progress import Progress
+from services.gateway.jobs.queue_state import QueueStates
+from services.gateway.jobs.reading import Jobs
+from services.gateway.jobs.replay import Replays
+from services.gateway.jobs.sharing import Sharing
+from services.gateway.jobs.status import Statuses
+from services.gateway.jobs.submit import Submitter
+from services.gateway.jobs.waiting import Waiting
 from services.gateway.openapi import parts
 from services.gateway.openapi.served import Description
+from services.gateway.operators.dead_letters import DeadLetterRoutes, Letters
+from services.gateway.operators.dead_replay import DeadReplays
+from services.gateway.operators.keys import KeyRoutes
+from services.gateway.operators.queues import QueueRoutes
 from services.gateway.pages.docs import Docs
 from services.gateway.pages.problem_pages import ProblemPages
-from services.gateway.paging import Cursors
-from services.gateway.patience import Patience
-from services.gateway.posting import Desk, Posting
-from services.gateway.progress import Progress
-from services.gateway.queue_state import QueueStates
-from services.gateway.queues import QueueRoutes
-from services.gateway.rates import Limiter
-from services.gateway.replay import Replays
 from services.gateway.routes import (
     BatchEndpoints,
     Door,
@@ -63,13 +67,9 @@ from services.gateway.routes import (
 )
 from services.gateway.server import serving
 from services.gateway.settings import Settings
-from services.gateway.sharing import Sharing
-from services.gateway.shedding import Lateness
-from services.gateway.statistics_wiring import StatisticsParts, statistics_parts
-from services.gateway.status import Statuses
-from services.gateway.submit import Submitter
-from services.gateway.waiting import Waiting
-from services.gateway.webhook_wiring import job_hooks, webhook_endpoints
+from services.gateway.wiring.batches import BatchParts, BatchStores, batch_endpoints
+from services.gateway.wiring.statistics import StatisticsParts, statistics_parts
+from services.gateway.wiring.webhooks import job_hooks, webhook_endpoints
 from shared.cache.lane_meter import LaneMeter
 from shared.cache.redis.address import Address
 from shared.cache.redis.cancellations import RedisCancellations

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from services.gateway.edge import Edge
 from services.gateway.express.connection import Connection, Lane
-from services.gateway.patience import Patience
+from services.gateway.http.edge import Edge
+from services.gateway.http.patience import Patience
 from services.gateway.settings import Settings
 
 BACKLOG = 4_096

@@ -9,11 +9,11 @@ import asyncio
 import orjson
 from aiohttp import web
 
-from services.gateway.answers import job_answer
-from services.gateway.asking import nothing_else
 from services.gateway.batches.states import BatchStates
 from services.gateway.batches.telling import BatchTelling
-from services.gateway.problems import BATCH_TERMINAL, Problem, unavailable
+from services.gateway.http.answers import job_answer
+from services.gateway.http.asking import nothing_else
+from services.gateway.http.problems import BATCH_TERMINAL, Problem, unavailable
 from shared.clock import Clock
 from shared.errors import Overloaded, Unavailable
 from shared.models.batch import Batch, BatchStatus

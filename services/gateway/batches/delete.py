@@ -1,8 +1,8 @@
 """`DELETE /v1/batches/{id}`: takes the data of a batch that is over away, its items' first; 204, however often.
 
-Each item goes as a job goes that is deleted by itself (`services.gateway.delete`), then what the upload has left, then
-the batch. So while any data is left, the batch is there to be deleted again: a large one may take several requests, of
-which all but the last answer 503 with `Retry-After`.
+Each item goes as a job goes that is deleted by itself (`services.gateway.jobs.delete`), then what the upload has left,
+then the batch. So while any data is left, the batch is there to be deleted again: a large one may take several
+requests, of which all but the last answer 503 with `Retry-After`.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from services.gateway.asking import nothing_else
 from services.gateway.batches.states import BatchStates
-from services.gateway.finished import Finished
-from services.gateway.problems import BATCH_NOT_TERMINAL, GONE, Problem, gone, unavailable
+from services.gateway.http.asking import nothing_else
+from services.gateway.http.problems import BATCH_NOT_TERMINAL, GONE, Problem, gone, unavailable
+from services.gateway.jobs.finished import Finished
 from services.gateway.settings import Settings
 from shared.cache.contract import Eraser
 from shared.clock import Clock

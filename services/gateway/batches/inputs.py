@@ -16,10 +16,10 @@ import orjson
 from aiohttp import web
 
 from services.gateway.batches.lines import CLOSE, lines
-from services.gateway.canonical import canonical
-from services.gateway.handlers import MAX_FAULTS
-from services.gateway.limits import parse_json
-from services.gateway.problems import INVALID_INPUT, OUT_OF_RANGE, TOO_LARGE, Fault, Problem
+from services.gateway.catalogue.handlers import MAX_FAULTS
+from services.gateway.http.canonical import canonical
+from services.gateway.http.limits import parse_json
+from services.gateway.http.problems import INVALID_INPUT, OUT_OF_RANGE, TOO_LARGE, Fault, Problem
 from services.gateway.settings import Settings
 from shared.models.batch import CHUNK_BYTES, CHUNK_ITEMS, Chunk
 

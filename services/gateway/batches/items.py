@@ -17,8 +17,8 @@ import orjson
 from aiohttp import web
 
 from services.gateway.batches.states import BatchStates
-from services.gateway.fields import Fields, MalformedError
-from services.gateway.paging import Cursors, page_answer, page_of
+from services.gateway.http.fields import Fields, MalformedError
+from services.gateway.http.paging import Cursors, page_answer, page_of
 from shared.clock import Clock
 from shared.ids import Ids
 from shared.models import bitmap

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from services.gateway.problems import INVALID_REQUEST, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Problem
+from services.gateway.http.problems import INVALID_REQUEST, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Problem
 
 CONTENT_TYPE: Final = "application/x-ndjson"
 CLOSE: Final = {"Connection": "close"}

@@ -11,9 +11,8 @@ from typing import Final
 import orjson
 
 from services.gateway.batches.requests import BatchRequest, ReduceRequest
-from services.gateway.handlers import Handler, Handlers
-from services.gateway.job_hooks import JobHooks
-from services.gateway.problems import (
+from services.gateway.catalogue.handlers import Handler, Handlers
+from services.gateway.http.problems import (
     INVALID_INPUT,
     UNKNOWN_REDUCER,
     Fault,
@@ -21,6 +20,7 @@ from services.gateway.problems import (
     gone,
     unavailable,
 )
+from services.gateway.jobs.hooks import JobHooks
 from services.gateway.settings import Settings
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CommitUnknown, Overloaded, StoreUnavailable, Unavailable

@@ -17,10 +17,10 @@ from aiohttp import web
 
 from services.gateway.batches.lines import CONTENT_TYPE
 from services.gateway.batches.states import BatchStates
-from services.gateway.edge import REQUEST_ID
-from services.gateway.fields import BeyondError, Fields, MalformedError
-from services.gateway.paging import check_query
-from services.gateway.problems import BATCH_NOT_TERMINAL, Problem
+from services.gateway.http.edge import REQUEST_ID
+from services.gateway.http.fields import BeyondError, Fields, MalformedError
+from services.gateway.http.paging import check_query
+from services.gateway.http.problems import BATCH_NOT_TERMINAL, Problem
 from shared.clock import Clock
 from shared.errors import Overloaded, Unavailable
 from shared.ids import Ids

@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from services.gateway.answers import Accepted, job_answer
 from services.gateway.aside import Aside
 from services.gateway.batches.inputs import Draft, Inputs, ListedInputs, StreamedInputs
 from services.gateway.batches.lines import CONTENT_TYPE, check_encoding
@@ -23,14 +22,15 @@ from services.gateway.batches.requests import BatchRequest, options_of, parse_ba
 from services.gateway.batches.states import BatchStates
 from services.gateway.batches.telling import BatchTelling
 from services.gateway.batches.upload import Uploads, compare, late, overall, refuse_closed, reused
-from services.gateway.edge import TRAIL
-from services.gateway.headers import idempotency_key, wait_seconds
-from services.gateway.idempotency import Claim, Idempotency, Proposal, Replayed
-from services.gateway.limits import parse_json, read_body
-from services.gateway.paging import check_query
-from services.gateway.problems import UNSUPPORTED_MEDIA_TYPE, Problem, unavailable
+from services.gateway.http.answers import Accepted, job_answer
+from services.gateway.http.edge import TRAIL
+from services.gateway.http.headers import idempotency_key, wait_seconds
+from services.gateway.http.limits import parse_json, read_body
+from services.gateway.http.paging import check_query
+from services.gateway.http.problems import UNSUPPORTED_MEDIA_TYPE, Problem, unavailable
+from services.gateway.jobs.idempotency import Claim, Idempotency, Proposal, Replayed
+from services.gateway.jobs.waiting import Waiting
 from services.gateway.settings import Settings
-from services.gateway.waiting import Waiting
 from shared.clock import Clock
 from shared.errors import Overloaded, Unavailable
 from shared.models.batch import Batch, BatchSpec

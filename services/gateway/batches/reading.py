@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
-from services.gateway.answers import job_answer
 from services.gateway.batches.states import BatchStates
-from services.gateway.fields import Fields, MalformedError
-from services.gateway.headers import known_order, wait_seconds
-from services.gateway.paging import Cursors, check_query, page_answer, page_of
-from services.gateway.waiting import Waiting
+from services.gateway.http.answers import job_answer
+from services.gateway.http.fields import Fields, MalformedError
+from services.gateway.http.headers import known_order, wait_seconds
+from services.gateway.http.paging import Cursors, check_query, page_answer, page_of
+from services.gateway.jobs.waiting import Waiting
 from shared.clock import Clock
 from shared.models.batch import BatchEntry, BatchStatus, kept_until
 from shared.models.batch_public import render_batch_entry

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import orjson
 
-from services.gateway.fields import BeyondError, Fields, MalformedError, number, text, whole
-from services.gateway.labels import read_labels
-from services.gateway.submission import MAX_ATTEMPTS, MAX_EXPIRES_IN_SECONDS, MAX_TIMEOUT_SECONDS
-from services.gateway.webhook_requests import read_batch_webhook
+from services.gateway.http.fields import BeyondError, Fields, MalformedError, number, text, whole
+from services.gateway.http.labels import read_labels
+from services.gateway.jobs.submission import MAX_ATTEMPTS, MAX_EXPIRES_IN_SECONDS, MAX_TIMEOUT_SECONDS
+from services.gateway.webhooks.requests import read_batch_webhook
 from shared.models.webhook import JobWebhook
 
 MAX_REDUCE_BYTES: Final = 8_192

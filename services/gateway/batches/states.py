@@ -6,10 +6,10 @@ A batch has a document before anybody learns its id, so one without a document n
 import asyncio
 from typing import Final
 
-from services.gateway.finished import Finished
-from services.gateway.problems import gone, not_found, unavailable
+from services.gateway.http.problems import gone, not_found, unavailable
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.status import Statuses
 from services.gateway.settings import Settings
-from services.gateway.status import Statuses
 from shared.cache.contract import Snapshots
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, Overloaded, Unavailable

@@ -7,7 +7,7 @@ looks into the document: the one when its waiter looks again, the other at the b
 from contextlib import suppress
 from typing import Any
 
-from services.gateway.problems import unavailable
+from services.gateway.http.problems import unavailable
 from services.gateway.settings import Settings
 from shared.cache.contract import Teller
 from shared.errors import CacheUnavailable, Overloaded, Unavailable

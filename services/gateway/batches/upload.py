@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from services.gateway.access.rates import Limiter
 from services.gateway.batches.inputs import Draft
-from services.gateway.problems import (
+from services.gateway.http.problems import (
     BATCH_CLOSED,
     IDEMPOTENCY_KEY_REUSED,
     RATE_LIMITED,
@@ -26,7 +27,6 @@ from services.gateway.problems import (
     gone,
     unavailable,
 )
-from services.gateway.rates import Limiter
 from services.gateway.settings import Settings
 from shared.clock import Clock
 from shared.errors import CommitUnknown, MessageRefused, Overloaded, StoreUnavailable, Unavailable

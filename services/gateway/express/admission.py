@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 
-from services.gateway.auth import Authenticator
-from services.gateway.edge import Edge
-from services.gateway.rates import Limiter
-from services.gateway.shedding import Lateness, Worth
+from services.gateway.access.auth import Authenticator
+from services.gateway.access.rates import Limiter
+from services.gateway.http.edge import Edge
+from services.gateway.http.shedding import Lateness, Worth
 from shared.models.key import ApiKey
 from shared.telemetry.traces import Traces
 

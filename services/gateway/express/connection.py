@@ -18,9 +18,9 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from services.gateway.headers import MAX_WAIT_SECONDS
-from services.gateway.patience import Patience
-from services.gateway.problems import INTERNAL, INVALID_REQUEST, Problem
+from services.gateway.http.headers import MAX_WAIT_SECONDS
+from services.gateway.http.patience import Patience
+from services.gateway.http.problems import INTERNAL, INVALID_REQUEST, Problem
 
 KEEPALIVE_SECONDS = 75.0
 """Above the 60 s for which load balancers keep idle connections: they, not we, decide when one is over."""

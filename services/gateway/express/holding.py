@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Coroutine
 from typing import Any, ClassVar
 
-from services.gateway.edge import Edge
 from services.gateway.express.connection import Connection
 from services.gateway.express.wire import render
-from services.gateway.problems import Problem
-from services.gateway.progress import Progress
-from services.gateway.replies import Reply
-from services.gateway.waiting import Waiting
-from services.gateway.watches import Hold, Outcome
+from services.gateway.http.edge import Edge
+from services.gateway.http.problems import Problem
+from services.gateway.http.replies import Reply
+from services.gateway.jobs.progress import Progress
+from services.gateway.jobs.waiting import Waiting
+from services.gateway.jobs.watches import Hold, Outcome
 from shared.ids import IssuedId
 from shared.models.public import Snapshot
 

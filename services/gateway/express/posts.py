@@ -7,18 +7,18 @@ from typing import Final
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from services.gateway.answers import Accepted
-from services.gateway.edge import Edge
 from services.gateway.express.admission import Admission
 from services.gateway.express.connection import Connection
 from services.gateway.express.holding import Holding, Waiter
 from services.gateway.express.wire import render
-from services.gateway.limits import parse_json
-from services.gateway.posting import Asked, Posting
-from services.gateway.problems import Problem
-from services.gateway.replies import Reply
-from services.gateway.shedding import Worth
-from services.gateway.status import Statuses
+from services.gateway.http.answers import Accepted
+from services.gateway.http.edge import Edge
+from services.gateway.http.limits import parse_json
+from services.gateway.http.problems import Problem
+from services.gateway.http.replies import Reply
+from services.gateway.http.shedding import Worth
+from services.gateway.jobs.posting import Asked, Posting
+from services.gateway.jobs.status import Statuses
 from shared.ids import IssuedId
 from shared.models.key import ApiKey
 from shared.models.public import Snapshot

@@ -7,19 +7,19 @@ from aiohttp import EMPTY_PAYLOAD
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from services.gateway.answers import job_reply
-from services.gateway.edge import Edge
 from services.gateway.express.admission import Admission
 from services.gateway.express.connection import Connection
 from services.gateway.express.holding import Holding, Waiter
 from services.gateway.express.wire import complete, head, render
-from services.gateway.finished import Kept
-from services.gateway.headers import known_order, wait_seconds
-from services.gateway.problems import Problem
-from services.gateway.replies import Reply
-from services.gateway.run_times import RunTimes
-from services.gateway.shedding import Worth
-from services.gateway.status import Statuses
+from services.gateway.http.answers import job_reply
+from services.gateway.http.edge import Edge
+from services.gateway.http.headers import known_order, wait_seconds
+from services.gateway.http.problems import Problem
+from services.gateway.http.replies import Reply
+from services.gateway.http.shedding import Worth
+from services.gateway.jobs.finished import Kept
+from services.gateway.jobs.status import Statuses
+from services.gateway.statistics.run_times import RunTimes
 from shared.ids import IssuedId
 from shared.models.key import ApiKey
 from shared.models.public import Snapshot

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp.helpers import rfc822_formatted_time
 
-from services.gateway.replies import Reply
+from services.gateway.http.replies import Reply
 
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 

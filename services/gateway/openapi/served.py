@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from services.gateway.handlers import Handlers
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.http.paging import check_query
+from services.gateway.http.static import Static
 from services.gateway.openapi.announced import described
 from services.gateway.openapi.parts import Tree
-from services.gateway.paging import check_query
-from services.gateway.static import Static
 from shared.models.handler import HandlerEntry
 
 _HEADERS = {"Cache-Control": "public, no-cache"}

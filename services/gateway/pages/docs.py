@@ -7,10 +7,10 @@ from typing import Final
 
 from aiohttp import web
 
+from services.gateway.http.paging import check_query
+from services.gateway.http.problems import not_found
+from services.gateway.http.static import Static
 from services.gateway.pages import HTML, SECURITY
-from services.gateway.paging import check_query
-from services.gateway.problems import not_found
-from services.gateway.static import Static
 from shared.errors import ConfigError
 
 _FILES: Final = Path(__file__).with_name("files")

@@ -12,11 +12,11 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from services.gateway.http.paging import check_query
+from services.gateway.http.problems import TYPES, ProblemType, not_found
+from services.gateway.http.static import Static
 from services.gateway.openapi.parts import Tree, operations
 from services.gateway.pages import HTML, SECURITY
-from services.gateway.paging import check_query
-from services.gateway.problems import TYPES, ProblemType, not_found
-from services.gateway.static import Static
 
 _HEADERS: Final = {**SECURITY, "Cache-Control": "public, max-age=3600"}
 _CODE: Final = re.compile(r"`([^`]*)`")

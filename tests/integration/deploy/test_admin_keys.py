@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from deploy.local.backends import Backends
-from services.gateway.auth import Authenticator
-from services.gateway.problems import Problem
+from services.gateway.access.auth import Authenticator
+from services.gateway.http.problems import Problem
 from shared.clock import SystemClock
 from shared.storage.firestore import FirestoreDatabase, FirestoreKeys
 from tests.contract.storage.storage_subject import PATIENT, new_project

@@ -13,25 +13,25 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from services.gateway.access.auth import Authenticator
+from services.gateway.access.rates import Limiter
 from services.gateway.aside import Aside
-from services.gateway.auth import Authenticator
-from services.gateway.batch_wiring import BatchParts, BatchStores, batch_endpoints
 from services.gateway.batches.states import AllStates, BatchStates
-from services.gateway.cancel import Telling
-from services.gateway.delete import Cleaner, Deletes
-from services.gateway.edge import Edge, RequestIds
-from services.gateway.finished import Finished
-from services.gateway.handlers import Handlers
-from services.gateway.idempotency import Idempotency
-from services.gateway.job_hooks import JobHooks
-from services.gateway.patience import Patience
-from services.gateway.rates import Limiter
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.http.edge import Edge, RequestIds
+from services.gateway.http.patience import Patience
+from services.gateway.http.shedding import Lateness
+from services.gateway.jobs.cancel import Telling
+from services.gateway.jobs.delete import Cleaner, Deletes
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.hooks import JobHooks
+from services.gateway.jobs.idempotency import Idempotency
+from services.gateway.jobs.status import Statuses
+from services.gateway.jobs.waiting import Waiting
 from services.gateway.routes import Door, batches_table, mount
 from services.gateway.server import serving
 from services.gateway.settings import Settings
-from services.gateway.shedding import Lateness
-from services.gateway.status import Statuses
-from services.gateway.waiting import Waiting
+from services.gateway.wiring.batches import BatchParts, BatchStores, batch_endpoints
 from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryCancellations, MemoryRecent
 from shared.clock import ManualClock, SystemClock

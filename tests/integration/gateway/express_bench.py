@@ -9,24 +9,24 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
-from services.gateway.auth import Authenticator
-from services.gateway.edge import Edge, RequestIds
+from services.gateway.access.auth import Authenticator
+from services.gateway.access.rates import Limiter
 from services.gateway.express.admission import Admission
 from services.gateway.express.holding import Holding
 from services.gateway.express.lane import Express
 from services.gateway.express.posts import Posts
 from services.gateway.express.reads import Reads
-from services.gateway.finished import Finished
-from services.gateway.patience import Patience
-from services.gateway.posting import Posting
-from services.gateway.progress import Progress
-from services.gateway.rates import Limiter
-from services.gateway.run_times import RunTimes
+from services.gateway.http.edge import Edge, RequestIds
+from services.gateway.http.patience import Patience
+from services.gateway.http.shedding import Lateness
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.posting import Posting
+from services.gateway.jobs.progress import Progress
+from services.gateway.jobs.status import Statuses
+from services.gateway.jobs.waiting import Waiting
 from services.gateway.server import serving
 from services.gateway.settings import Settings
-from services.gateway.shedding import Lateness
-from services.gateway.status import Statuses
-from services.gateway.waiting import Waiting
+from services.gateway.statistics.run_times import RunTimes
 from shared.cache.contract import Grant
 from shared.cache.gcra import LocalRates
 from shared.cache.memory_streams import MemoryStreams

@@ -12,7 +12,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from services.gateway.problems import Problem
+from services.gateway.http.problems import Problem
 from shared.models.key import ApiKey
 
 JSON = {"Content-Type": "application/json"}

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from services.gateway.answers import Accepted
 from services.gateway.aside import Aside
-from services.gateway.finished import Finished
-from services.gateway.handlers import Handlers
-from services.gateway.idempotency import Claim, First, Idempotency, Replayed
-from services.gateway.job_hooks import JobHooks
-from services.gateway.posting import ROUTE, Desk, Order
-from services.gateway.problems import Problem
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.http.answers import Accepted
+from services.gateway.http.problems import Problem
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.hooks import JobHooks
+from services.gateway.jobs.idempotency import Claim, First, Idempotency, Replayed
+from services.gateway.jobs.posting import ROUTE, Desk, Order
+from services.gateway.jobs.sharing import Sharing
+from services.gateway.jobs.status import Statuses
+from services.gateway.jobs.submission import parse_submission
+from services.gateway.jobs.submit import Submitter
 from services.gateway.settings import Settings
-from services.gateway.sharing import Sharing
-from services.gateway.status import Statuses
-from services.gateway.submission import parse_submission
-from services.gateway.submit import Submitter
-from services.gateway.usage import Usage
+from services.gateway.statistics.usage import Usage
 from shared.cache.contract import Result
 from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryRecent

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.gateway.auth import BAD_SECONDS, GOOD_SECONDS, RELOOK_SECONDS, STALE_SECONDS, Authenticator
-from services.gateway.problems import Problem
+from services.gateway.access.auth import BAD_SECONDS, GOOD_SECONDS, RELOOK_SECONDS, STALE_SECONDS, Authenticator
+from services.gateway.http.problems import Problem
 from shared.clock import ManualClock
 from shared.models.key import ApiKey
 from shared.storage.memory import MemoryDatabase, MemoryKeys

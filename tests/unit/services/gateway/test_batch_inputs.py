@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from services.gateway.batches.inputs import ListedInputs, StreamedInputs
 from services.gateway.batches.lines import lines
 from services.gateway.batches.requests import MAX_REDUCE_BYTES, options_of, parse_batch, parse_options
-from services.gateway.problems import Problem
+from services.gateway.http.problems import Problem
 from shared.models.batch import CHUNK_BYTES, CHUNK_ITEMS, Chunk
 from tests.unit.services.gateway.backends import SETTINGS
 

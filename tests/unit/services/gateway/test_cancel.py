@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from services.gateway.aside import Aside
-from services.gateway.cancel import Cancels, Changed, Found, Telling
-from services.gateway.finished import Finished
-from services.gateway.problems import Problem
+from services.gateway.http.problems import Problem
+from services.gateway.jobs.cancel import Cancels, Changed, Found, Telling
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.status import Statuses
 from services.gateway.settings import Settings
-from services.gateway.status import Statuses
 from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryCancellations
 from shared.clock import MILLISECONDS, ManualClock

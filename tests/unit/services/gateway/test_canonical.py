@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.canonical import cache_key, canonical, fingerprint, scope_hash
+from services.gateway.http.canonical import cache_key, canonical, fingerprint, scope_hash
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 scalars = (

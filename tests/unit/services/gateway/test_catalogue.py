@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from services.gateway.catalogue import CatalogueRoutes
-from services.gateway.handlers import Handlers
-from services.gateway.paging import Cursors
-from services.gateway.run_times import RunTimes
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.catalogue.routes import CatalogueRoutes
+from services.gateway.http.paging import Cursors
+from services.gateway.statistics.run_times import RunTimes
 from shared.clock import ManualClock
 from shared.ids import IdKeys
 from shared.models.handler import HandlerEntry

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from services.gateway.dead_letters import DeadLetterRoutes, Letters
-from services.gateway.dead_replay import REQUEST_SECONDS, DeadReplays
-from services.gateway.edge import TRAIL
-from services.gateway.paging import Cursors
-from services.gateway.replay import Replays
+from services.gateway.http.edge import TRAIL
+from services.gateway.http.paging import Cursors
+from services.gateway.jobs.replay import Replays
+from services.gateway.operators.dead_letters import DeadLetterRoutes, Letters
+from services.gateway.operators.dead_replay import REQUEST_SECONDS, DeadReplays
 from shared.ids import IdKeys, Ids
 from shared.models.job import ErrorCode, Job, JobError, JobSpec, Retention
 from shared.models.key import ApiKey
@@ -156,8 +156,8 @@ async def test_groups_sum_up_what_died_of_one_cause(b: Bench) -> None:
 
 
 async def test_groups_say_when_there_is_more(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.dead_letters.MAX_SUMMED_UP", 4)
-    monkeypatch.setattr("services.gateway.dead_letters.PAGE", 2)
+    monkeypatch.setattr("services.gateway.operators.dead_letters.MAX_SUMMED_UP", 4)
+    monkeypatch.setattr("services.gateway.operators.dead_letters.PAGE", 2)
     await b.dead(4)
     assert (await b.groups())[1]["complete"] is True
     await b.dead(1)

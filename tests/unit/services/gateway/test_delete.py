@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services.gateway.delete import MAX_LEFT, RETRY_SECONDS, Cleaner, Remains
-from services.gateway.finished import Finished
+from services.gateway.jobs.delete import MAX_LEFT, RETRY_SECONDS, Cleaner, Remains
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.status import Statuses
+from services.gateway.jobs.waiting import Waiting
 from services.gateway.settings import Settings
-from services.gateway.status import Statuses
-from services.gateway.waiting import Waiting
 from shared.cache.contract import Flight, Hit, Led, Report, ReportKind, Result
 from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryRecent, MemoryStreams

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.events import Seen, event
+from services.gateway.jobs.events import Seen, event
 from shared.cache.contract import Position
 
 POSITIONS = st.builds(Position, st.integers(1, 10**14), st.integers(0, 10**14))

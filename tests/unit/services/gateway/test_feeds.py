@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.gateway.feeds import ENTRIES_AT_ONCE, LOOK_AGAIN_SECONDS, Feed, Feeds
+from services.gateway.jobs.feeds import ENTRIES_AT_ONCE, LOOK_AGAIN_SECONDS, Feed, Feeds
 from services.gateway.settings import Settings
 from shared.cache.contract import Position, Report, ReportKind, StreamEntry
 from shared.cache.memory import MemoryCache

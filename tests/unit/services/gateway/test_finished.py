@@ -1,6 +1,6 @@
 """Finished jobs in memory: held while it is right to, and never after their deletion."""
 
-from services.gateway.finished import MAX_AGE_SECONDS, MAX_DELETED, OVERHEAD_BYTES, Finished
+from services.gateway.jobs.finished import MAX_AGE_SECONDS, MAX_DELETED, OVERHEAD_BYTES, Finished
 from shared.clock import ManualClock
 from shared.models.public import Snapshot, deleted
 

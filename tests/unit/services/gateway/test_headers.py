@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.headers import entity_tag, idempotency_key, known_order, wait_seconds
-from services.gateway.problems import Problem
+from services.gateway.http.headers import entity_tag, idempotency_key, known_order, wait_seconds
+from services.gateway.http.problems import Problem
 
 
 @pytest.mark.parametrize(

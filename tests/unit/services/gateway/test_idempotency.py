@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.gateway.idempotency import KEPT_SECONDS, First, Replayed
+from services.gateway.jobs.idempotency import KEPT_SECONDS, First, Replayed
 from shared.models.handler import HandlerEntry
 from shared.storage.memory import MemoryCatalogue
 from tests.unit.services.gateway.backends import (

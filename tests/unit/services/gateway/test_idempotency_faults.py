@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.idempotency import First, Replayed
-from services.gateway.problems import IDEMPOTENCY_IN_PROGRESS, Problem
+from services.gateway.http.problems import IDEMPOTENCY_IN_PROGRESS, Problem
+from services.gateway.jobs.idempotency import First, Replayed
 from shared.errors import CommitUnknown
 from shared.messaging.memory import Outage
 from shared.storage.contract import KeyedRequest, WriteResult

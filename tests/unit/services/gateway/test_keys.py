@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.gateway.auth import Authenticator
-from services.gateway.keys import KeyRoutes
-from services.gateway.paging import Cursors
+from services.gateway.access.auth import Authenticator
+from services.gateway.http.paging import Cursors
+from services.gateway.operators.keys import KeyRoutes
 from shared.clock import ManualClock, rfc3339
 from shared.ids import IdKeys
 from shared.models.key import MAX_OVERLAP_SECONDS, OVERLAP_SECONDS, SCOPES, ApiKey

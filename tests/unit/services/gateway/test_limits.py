@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.limits import MAX_DEPTH, MAX_KEYS, parse_json
-from services.gateway.problems import Problem
+from services.gateway.http.limits import MAX_DEPTH, MAX_KEYS, parse_json
+from services.gateway.http.problems import Problem
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.gateway.listing import MAX_LOOKED_AT, Lists, Page, wanted_jobs
-from services.gateway.paging import Cursors
-from services.gateway.problems import Problem
+from services.gateway.http.paging import Cursors
+from services.gateway.http.problems import Problem
+from services.gateway.jobs.listing import MAX_LOOKED_AT, Lists, Page, wanted_jobs
 from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryRecent
 from shared.clock import ManualClock

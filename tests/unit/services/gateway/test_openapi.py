@@ -8,13 +8,14 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from services.gateway.batches.requests import parse_batch
-from services.gateway.catalogue import shown as shown_handler
-from services.gateway.dead_replay import Outcome
-from services.gateway.fields import Fields
+from services.gateway.catalogue.routes import shown as shown_handler
+from services.gateway.http.fields import Fields
+from services.gateway.http.problems import TYPES
+from services.gateway.jobs.submission import parse_submission
 from services.gateway.openapi.announced import MAX_DESCRIBED, described
 from services.gateway.openapi.parts import ANY, load, operations
+from services.gateway.operators.dead_replay import Outcome
 from services.gateway.pages.problem_pages import answerers, slugs
-from services.gateway.problems import TYPES
 from services.gateway.routes import (
     BatchEndpoints,
     JobEndpoints,
@@ -28,8 +29,7 @@ from services.gateway.routes import (
     table,
     webhooks_table,
 )
-from services.gateway.run_times import RunTime
-from services.gateway.submission import parse_submission
+from services.gateway.statistics.run_times import RunTime
 from shared.clock import ManualClock
 from shared.models.batch import Batch, BatchEntry, BatchSpec, BatchStatus, ReduceSpec
 from shared.models.batch_public import render_batch, render_batch_entry

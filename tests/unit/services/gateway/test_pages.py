@@ -9,13 +9,13 @@ import orjson
 import pytest
 from aiohttp import web
 
-from services.gateway.handlers import Handlers
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.http.problems import TYPES, Problem
+from services.gateway.http.static import Static
 from services.gateway.openapi import parts
 from services.gateway.openapi.served import Description
 from services.gateway.pages.docs import Docs
 from services.gateway.pages.problem_pages import ProblemPages
-from services.gateway.problems import TYPES, Problem
-from services.gateway.static import Static
 from shared.clock import ManualClock
 from shared.models.handler import HandlerEntry
 from shared.storage.memory import MemoryCatalogue, MemoryDatabase

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from services.gateway.handlers import Handlers
-from services.gateway.queue_state import QueueStates
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.jobs.queue_state import QueueStates
 from shared.cache.lanes import QUIET_SECONDS, SILENT_SECONDS, WARM_SECONDS, Hold, LaneReport, Totals
 from shared.cache.memory_lanes import MemoryLanes
 from shared.clock import ManualClock

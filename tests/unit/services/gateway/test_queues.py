@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.gateway.handlers import Handlers
-from services.gateway.queues import QueueRoutes
+from services.gateway.catalogue.handlers import Handlers
+from services.gateway.operators.queues import QueueRoutes
 from shared.cache.lanes import QUIET_SECONDS, WARM_SECONDS, Hold, LaneReport, Totals
 from shared.cache.memory_lanes import MemoryLanes
 from shared.clock import ManualClock, rfc3339

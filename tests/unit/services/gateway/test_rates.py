@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.problems import Problem
-from services.gateway.rates import STOCK_SECONDS, Limit, Limiter
+from services.gateway.access.rates import STOCK_SECONDS, Limit, Limiter
+from services.gateway.http.problems import Problem
 from services.gateway.settings import Settings
 from shared.cache.contract import Grant
 from shared.cache.gcra import LocalRates

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.gateway.answers import Accepted
-from services.gateway.problems import Problem
-from services.gateway.sharing import COLLAPSED, MISS, REFRESHED, UNAVAILABLE
+from services.gateway.http.answers import Accepted
+from services.gateway.http.problems import Problem
+from services.gateway.jobs.sharing import COLLAPSED, MISS, REFRESHED, UNAVAILABLE
 from shared.cache.contract import UNCONFIRMED_TTL_SECONDS, Flight
 from shared.messaging.memory import Outage
 from shared.models.envelope import Envelope

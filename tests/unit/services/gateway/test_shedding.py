@@ -6,7 +6,7 @@ import orjson
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from services.gateway.shedding import STALL_MILLISECONDS, TICK_SECONDS, Lateness, Worth
+from services.gateway.http.shedding import STALL_MILLISECONDS, TICK_SECONDS, Lateness, Worth
 from shared.clock import ManualClock
 from shared.lifecycle import running
 

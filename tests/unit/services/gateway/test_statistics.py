@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from services.gateway.run_times import LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS, RunTimes
-from services.gateway.statistics import MOST_ROWS, StatisticsRoutes
-from services.gateway.usage import EVERY_SECONDS, Usage
-from services.gateway.usage import MOST_ROWS as MOST_COUNTED
+from services.gateway.statistics.routes import MOST_ROWS, StatisticsRoutes
+from services.gateway.statistics.run_times import LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS, RunTimes
+from services.gateway.statistics.usage import EVERY_SECONDS, Usage
+from services.gateway.statistics.usage import MOST_ROWS as MOST_COUNTED
 from shared.clock import ManualClock, rfc3339
 from shared.lifecycle import running
 from shared.messaging.memory import MemoryBroker, MemoryPublisher, Outage

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.problems import Problem
-from services.gateway.submission import Submission, parse_submission
+from services.gateway.http.problems import Problem
+from services.gateway.jobs.submission import Submission, parse_submission
 
 NOW = 1_750_000_000_000
 

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from services.gateway.finished import Finished
-from services.gateway.problems import Problem
+from services.gateway.http.problems import Problem
+from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.status import Statuses
+from services.gateway.jobs.waiting import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK, Waiting
 from services.gateway.settings import Settings
-from services.gateway.status import Statuses
-from services.gateway.waiting import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK, Waiting
 from shared.cache.contract import LIVE_TTL_SECONDS
 from shared.cache.memory import MemoryCache
 from shared.clock import ManualClock

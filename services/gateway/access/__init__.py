@@ -1,0 +1,1 @@
+"""Who asks, how much of it, and whose things they see."""

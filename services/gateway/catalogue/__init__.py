@@ -1,0 +1,1 @@
+"""What workers announce: the handlers that can be asked for."""

@@ -1,0 +1,1 @@
+"""What operators do: API keys, queues, dead letters."""

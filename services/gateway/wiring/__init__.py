@@ -1,0 +1,1 @@
+"""The composition root in parts: each builds some of what `app` puts together."""
