@@ -32,8 +32,8 @@ TENANTS = 100
 HEALTHY_EVENTS = 400
 NEWCOMERS = 20
 NEW_SECONDS = 30.0
-"""For the slowest of them: a hundred tenants take turns at slots of which some ten a second become free. Behind the dead
-ones it would wait for many minutes, for each of those holds a slot for up to 15 s."""
+"""For the slowest of them: a hundred tenants take turns at slots, of which some ten a second become free. Behind the
+dead ones it would wait for many minutes, for each of those holds a slot for up to 15 s."""
 
 
 @pytest.fixture
