@@ -23,16 +23,27 @@ ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
 
 
-FLEET = frozenset({"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py"})
-"""Those that need the fleet beside the system."""
+GROUPS = {
+    "fleet": {"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py"},
+    "faults": {
+        "test_cancel.py",
+        "test_faults.py",
+        "test_limits.py",
+        "test_operators.py",
+        "test_push.py",
+        "test_replay.py",
+    },
+    "webhooks": {"test_dead_letters.py", "test_webhook_faults.py", "test_webhooks.py"},
+}
+"""Files that share a system of their own; all others share another. Those of `fleet` need the fleet beside it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two systems, side by side where tests are: starting one costs more than most of its tests."""
+    """Several systems, side by side where tests are: starting one costs more than most of its tests."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            name = "acceptance-fleet" if item.path.name in FLEET else "acceptance"
-            item.add_marker(pytest.mark.xdist_group(name))
+            [name, *_] = [*(name for name, files in GROUPS.items() if item.path.name in files), "rest"]
+            item.add_marker(pytest.mark.xdist_group(f"acceptance-{name}"))
 
 
 @pytest_asyncio.fixture(scope="session")
