@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from shared.clock import MILLISECONDS
 from shared.models.job import ErrorCode, Job, JobStatus
 from shared.models.public import render
 from tests.chaos.effects import Effect, What, starts
@@ -271,10 +272,27 @@ def _work_of(document: Job) -> str:
 
 
 def _lost_too_often(evidence: Evidence, document: Job) -> bool:
-    """Chaos may hit one job five times. Each loss has to have its cause, by another rule."""
+    """Chaos may hit one job five times: as it ran, or between a claim and a start, which leaves no start.
+
+    Each loss has to have its cause: for those that were followed by a start, by another rule.
+    """
     if document.error is None or document.error.code is not ErrorCode.WORKER_LOST:
         return False
-    return len(starts(evidence.effects).get(document.spec.id, ())) >= LOSSES_TO_FAIL
+    begun = len(starts(evidence.effects).get(document.spec.id, ()))
+    return begun >= LOSSES_TO_FAIL or (begun > 0 and _deaths_in(evidence, document) >= document.lost >= LOSSES_TO_FAIL)
+
+
+def _deaths_in(evidence: Evidence, document: Job) -> int:
+    """How many workers and runners died in the job's time, by whatever hand."""
+    since, until = document.spec.created_at / MILLISECONDS, (document.finished_at or 0) / MILLISECONDS
+    killed = sum(
+        death.name.startswith(("worker", "runner")) and since <= death.at <= until for death in evidence.damage.deaths
+    )
+    deadly = {piece.work for piece in evidence.asked.values() if piece.end.kills}
+    return killed + sum(
+        effect.what is What.START and effect.work in deadly and since <= effect.at <= until
+        for effect in evidence.effects
+    )
 
 
 def _differences(bodies: Mapping[bytes, str]) -> str:
