@@ -1,6 +1,10 @@
 """What every suite shares: uvloop, and one set of real backends a session, started when the first test asks for it."""
 
+import json
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -19,6 +23,30 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("sluice")
 
 
+_SHARED = "SLUICE_TEST_BACKENDS"
+"""For test processes that run side by side: where their emulators are, as JSON."""
+_shared = pytest.StashKey[tuple[subprocess.Popen[str], tempfile.TemporaryDirectory[str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the emulators once, before the processes that will run the tests."""
+    if not getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        return
+    logs = tempfile.TemporaryDirectory(prefix="sluice-backends-")
+    command = (sys.executable, "-m", "tests.shared_backends", logs.name)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    config.stash[_shared] = process, logs
+    assert process.stdout is not None
+    os.environ[_SHARED] = process.stdout.readline()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _shared in config.stash:
+        process, logs = config.stash[_shared]
+        process.communicate()
+        logs.cleanup()
+
+
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:
     """The loop that the services run on."""
     return {"uvloop": uvloop.new_event_loop}
@@ -35,5 +63,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session")
 async def backends(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backends]:
     """The real Pub/Sub and Firestore emulators and Redis, as `make run` finds them. Keep tests apart by names."""
-    async with Backends(tmp_path_factory.mktemp("backends"), Given.read(os.environ)) as running:
+    shared = json.loads(os.environ.get(_SHARED) or "{}")
+    async with Backends(tmp_path_factory.mktemp("backends"), Given.read({**os.environ, **shared})) as running:
         yield running

@@ -6,6 +6,6 @@
 
 import os
 
-# Starting a process forks, and gRPC's own handlers around a fork abort the child where the parent has calls under way,
-# as tests do. It reads this when it is imported.
+# Where somebody forks after all (`shared.child` does not), gRPC's own handlers abort the child where the parent has
+# calls under way, as tests do. It reads this when it is imported.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -11,6 +11,7 @@ from typing import Final
 from deploy.local.errors import LocalError
 from deploy.local.guard import Guard
 from deploy.local.process import ChildProcess, Command, Exit, Probe
+from shared.child import Child
 
 _DOCKER_SECONDS: Final = 60.0
 PULL_SECONDS: Final = 900.0  # the first start downloads the image; the emulators' is about 1 GB
@@ -43,7 +44,7 @@ class Container(ChildProcess):
         """Let a paused container go on."""
         await _docker("unpause", self._container)
 
-    async def _until_exit(self, process: asyncio.subprocess.Process) -> Exit:
+    async def _until_exit(self, process: Child) -> Exit:
         how = await super()._until_exit(process)
         await _docker("rm", "--force", self._container, check=False)
         self._guard.release_container(self._container)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deploy.local.errors import StartFailedError
+from shared.child import Child
 
 _HERE: Final = Path(__file__).parent
 # -I -S: neither the user's site-packages nor the environment can slow or change these two scripts.
@@ -24,15 +25,13 @@ class Guard:
     """An async context manager. On leaving, whatever is still registered is killed, as if we had died."""
 
     def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._pipe = -1
 
     async def __aenter__(self) -> Self:
         theirs, self._pipe = os.pipe()
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *_BARE_PYTHON, str(_HERE / "guard_process.py"), stdin=theirs, start_new_session=True
-            )
+            self._process = Child((*_BARE_PYTHON, str(_HERE / "guard_process.py")), stdin=theirs)
         finally:
             os.close(theirs)
         return self

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 from deploy.local.errors import StartFailedError
 from deploy.local.guard import Guard
+from shared.child import Child
 
 Probe = Callable[[], Awaitable[bool]]
 """Asks once whether a process really answers; False means "not yet". It gives up by itself within a second or two."""
@@ -70,7 +71,7 @@ class ChildProcess:
         self._guard = guard
         self._ready = ready
         self._ready_within = ready_within
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._watch: asyncio.Task[Exit] | None = None
         self._asked = False
         self._frozen = False
@@ -103,15 +104,13 @@ class ChildProcess:
             raise RuntimeError(f"{self.name} is running")
         self._asked = self._frozen = False
         with self._open_log() as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._guard.leashed(self.command.argv),
-                stdin=asyncio.subprocess.DEVNULL,
+            self._process = Child(
+                self._guard.leashed(self.command.argv),
+                environ=self.command.environ,
+                cwd=self.command.cwd,
+                fds=(self._guard.pipe,),
                 stdout=log,
                 stderr=log,
-                cwd=self.command.cwd,
-                env=dict(self.command.environ),  # uvloop takes nothing but a dict
-                start_new_session=True,
-                pass_fds=(self._guard.pipe,),
             )
         self._watch = asyncio.create_task(self._until_exit(self._process), name=f"watch {self.name}")
 
@@ -192,7 +191,7 @@ class ChildProcess:
             self.command.log.unlink(missing_ok=True)
         return self.command.log.open("ab", buffering=0)
 
-    async def _until_exit(self, process: asyncio.subprocess.Process) -> Exit:
+    async def _until_exit(self, process: Child) -> Exit:
         code = await process.wait()
         # What it started may live on in its group; nobody else would end it.
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -9,18 +9,20 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
-from services.worker.execution.child import ChildProcess
 from services.worker.execution.errors import Garbled
 from services.worker.execution.frames import Decoder
 from services.worker.execution.mark import Mark
 from services.worker.execution.messages import ToRunner, ToWorker, read_to_worker
 from services.worker.execution.settings import ExecutionSettings
 from services.worker.execution.setup import Kind, Setup
+from shared.child import Child
 
 PROGRAM = "services.worker.execution.runner"
+_STDERR = 2
 LEAVE_SECONDS = 1.0
 """What a process has to end once its connection is closed, by either side."""
 REST_SECONDS = 1.0
@@ -38,7 +40,7 @@ class RunnerProcess(asyncio.Protocol):
         self._decoder = Decoder(frame_bytes)
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
-        self._process: ChildProcess | None = None
+        self._process: Child | None = None
         self._cause = ""
 
     @classmethod
@@ -60,11 +62,12 @@ class RunnerProcess(asyncio.Protocol):
 
     def _spawned(
         self, kind: Kind, settings: ExecutionSettings, environ: Mapping[str, str], theirs: socket.socket
-    ) -> ChildProcess:
+    ) -> Child:
         fds = (theirs.fileno(), self._mark.fd)
         setup = Setup.of(settings, kind, worker_pid=os.getpid(), socket_fd=fds[0], mark_fd=fds[1])
         seen = {name: value for name, value in environ.items() if name not in settings.withheld}
-        return ChildProcess(PROGRAM, setup.argument(), seen, [fd for fd in fds if fd >= 0])
+        argv = [sys.executable, "-m", PROGRAM, setup.argument()]
+        return Child(argv, environ=seen, fds=[fd for fd in fds if fd >= 0], stdout=_STDERR)
 
     @property
     def pid(self) -> int:

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tests.integration.deploy.local_processes import ROOT, python
+
+_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +21,17 @@ class Admin:
 
     async def run(self, *arguments: str, stdin: str = "", **environ: str) -> tuple[int, str, str]:
         """Exit status, and what it printed on both streams."""
-        process = await asyncio.create_subprocess_exec(
-            *python("-m", "deploy.admin", *arguments),
+        ended = await asyncio.to_thread(
+            subprocess.run,
+            python("-m", "deploy.admin", *arguments),
             cwd=ROOT,
             env={**os.environ, **self.environ, **environ},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
         )
-        out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+        return ended.returncode, ended.stdout, ended.stderr
 
     async def told(self, *arguments: str, status: int = 0, **environ: str) -> Any:
         """What it printed as JSON."""

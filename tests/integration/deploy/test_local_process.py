@@ -173,7 +173,7 @@ async def test_programs_get_back_the_signals_that_python_ignores(guard: Guard, t
 async def test_nothing_is_started_without_a_guard(tmp_path: Path) -> None:
     async with Guard() as guard:
         assert guard._process
-        guard._process.kill()
+        os.kill(guard._process.pid, signal.SIGKILL)
         await guard._process.wait()
         with pytest.raises(StartFailedError, match="guard process has died"):
             await run_to_end(shell("orphan", "echo started", tmp_path, guard).command, guard, within=10)

@@ -5,14 +5,13 @@ A program of its own, because gRPC decides once a process whether forks concern 
 
 import asyncio
 import collections
-import os
 import sys
 
 import grpc
 import grpc.aio
 import uvloop
 
-from services.worker.execution.child import ChildProcess
+from shared.child import Child
 
 STARTS = 40
 
@@ -36,7 +35,7 @@ async def main() -> None:
                 await call(b"x" * 100, timeout=20)
 
         callers = [asyncio.create_task(calls()) for _ in range(8)]
-        ends = [await ChildProcess("keyword", "", os.environ, []).wait() for _ in range(STARTS)]
+        ends = [await Child([sys.executable, "-m", "keyword", ""], stdout=2).wait() for _ in range(STARTS)]
         leaving.set()
         await asyncio.gather(*callers)
     await server.stop(None)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 
-from services.worker.execution.child import ChildProcess
+from shared.child import Child
 from tests.integration.worker_execution.busy_grpc import STARTS
 
 
@@ -20,4 +20,4 @@ async def test_every_start_succeeds_while_grpc_is_busy() -> None:
 
 
 async def test_how_it_ended_is_known() -> None:
-    assert await ChildProcess("no_module_of_that_name", "", os.environ, []).wait() == 1
+    assert await Child([sys.executable, "-m", "no_module_of_that_name"]).wait() == 1
