@@ -107,5 +107,6 @@ def _to_the_second(seconds: int) -> str:
     """Most times rendered at one moment share their second, and strftime costs more than the rest of the rendering."""
     global _last_second  # noqa: PLW0603 - a one-entry memo, replaced whole
     if _last_second[0] != seconds:
-        _last_second = (seconds, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+        moment = datetime.fromtimestamp(seconds, UTC)
+        _last_second = (seconds, f"{moment.year:04}-{moment:%m-%dT%H:%M:%S}")  # C libraries differ on %Y before 1000
     return _last_second[1]

@@ -25,7 +25,7 @@ class Measures:
         events = metrics.counter(AGGREGATOR_EVENTS)
         self.handled, self.postponed, self.malformed = map(events.labels, ("handled", "postponed", "malformed"))
         self._writes = metrics.counter(AGGREGATOR_WRITES)
-        self._settled = metrics.counter(AGGREGATOR_SETTLED)
+        self._found, self._closed = map(metrics.counter(AGGREGATOR_SETTLED).labels, ("found", "ended"))
         self._ended = metrics.counter(BATCHES_ENDED)
         self._duration = metrics.histogram(BATCH_DURATION)
 
@@ -50,8 +50,8 @@ class Measures:
 
     def settled(self, batch: Batch, why: str, *, looked_at: int, found: int, ended: int) -> None:
         """Items that had not reported were looked at. ended: those that were over only through that look."""
-        self._settled.labels("found").inc(found)
-        self._settled.labels("ended").inc(ended)
+        self._found.inc(found)
+        self._closed.inc(ended)
         tell(_log, "settled", {**_whose(batch), "why": why, "looked_at": looked_at, "found": found, "ended": ended})
 
 

@@ -24,7 +24,7 @@ GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
 
 
 GROUPS = {
-    "fleet": {"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py"},
+    "fleet": {"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py", "test_webhooks.py"},
     "faults": {
         "test_cancel.py",
         "test_faults.py",
@@ -33,11 +33,11 @@ GROUPS = {
         "test_push.py",
         "test_replay.py",
     },
-    "webhooks": {"test_dead_letters.py", "test_webhook_faults.py", "test_webhooks.py"},
 }
 """Files that share a system of their own; all others share another. Those of `fleet` need the fleet beside it."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Several systems, side by side where tests are: starting one costs more than most of its tests."""
     for item in items:

@@ -27,6 +27,8 @@ MEMBERS = [
     "cancel_requested_at",
     "error",
     "backlog",
+    "run_seconds_p50",
+    "run_seconds_p95",
 ]
 
 
