@@ -6,12 +6,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 import pytest_asyncio
 import uvloop
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.local.backends import Backends, Given
 
@@ -52,12 +54,32 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     return {"uvloop": uvloop.new_event_loop}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, the tests of one file stay together: they share what they start."""
-    for item in items:
-        if "acceptance" not in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+ACCEPTANCE = {
+    "fleet": {"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py", "test_webhooks.py"},
+    "faults": {
+        "test_cancel.py",
+        "test_faults.py",
+        "test_limits.py",
+        "test_operators.py",
+        "test_push.py",
+        "test_replay.py",
+    },
+}
+"""Files that share a system of their own; all others share another. Those of `fleet` need the fleet beside it."""
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
+    """Side by side, the tests of one file stay together: they share what they start. Acceptance tests share more."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.split("::", 1)[0])
+        if file.parent.name != "acceptance":
+            return str(file)
+        return next((name for name, files in ACCEPTANCE.items() if file.name in files), "acceptance")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -124,7 +124,7 @@ def _log_folder(cache: Path, port: int) -> Iterator[Path]:
 
 
 def _announce(url: str, keys: tuple[DevKey, ...]) -> None:
-    headers = (f"Authorization: Bearer {keys[0].token}", "Content-Type: application/json", "Prefer: wait=10")
+    headers = (f"Authorization: Bearer {keys[0].token}", "Content-Type: application/json", "Prefer: wait=30")
     options = " ".join(f"-H {shlex.quote(header)}" for header in headers)
     lines = [f"Sluice is ready at {url}"]
     lines += [f"API key of tenant {key.tenant}: {key.token}" for key in keys]

@@ -23,29 +23,6 @@ ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
 
 
-GROUPS = {
-    "fleet": {"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py", "test_webhooks.py"},
-    "faults": {
-        "test_cancel.py",
-        "test_faults.py",
-        "test_limits.py",
-        "test_operators.py",
-        "test_push.py",
-        "test_replay.py",
-    },
-}
-"""Files that share a system of their own; all others share another. Those of `fleet` need the fleet beside it."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several systems, side by side where tests are: starting one costs more than most of its tests."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            [name, *_] = [*(name for name, files in GROUPS.items() if item.path.name in files), "rest"]
-            item.add_marker(pytest.mark.xdist_group(f"acceptance-{name}"))
-
-
 @pytest_asyncio.fixture(scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Its own Redis, for tests kill it; the emulators given, if any are."""

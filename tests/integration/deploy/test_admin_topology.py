@@ -18,4 +18,4 @@ async def test_what_is_shown_is_what_is_applied(backends: Backends) -> None:
     assert all(f'"{change["name"]}"' in shown[1] for change in made)
     assert await admin.told("topology", "diff") == []
     status, out, _ = await admin.run("topology", "apply")
-    assert (status, out) == (0, "9 topics and 9 subscriptions are as declared\n")
+    assert (status, out) == (0, "9 topics and 10 subscriptions are as declared\n")

@@ -180,7 +180,7 @@ async def test_what_cannot_be_published_is_not_taken_from_the_client(bench: Benc
         before = sent
         await asyncio.sleep(0.3)
     assert bench.publisher.most_at_once <= 3
-    assert sent <= 25_000  # of them about half in the sockets' own buffers
+    assert sent <= 40_000  # most of them in the sockets' own buffers, which the kernel sizes
     going.set()
     assert (await upload).json["counts"]["total"] == 60_000
 
