@@ -78,7 +78,6 @@ async def test_a_job_that_is_not_over_is_409_with_the_job(api: ApiClient, system
     await until_running(api, running)
     problem(await delete(api, running), 409, "not-terminal")
     await cancel(api, running)
-    problem(await delete(api, running), 409, "not-terminal")
     await api.over(running)
     assert (await delete(api, running)).status == 204
     delayed = (await api.submit("debug.echo", 1, delay_seconds=60)).json["id"]

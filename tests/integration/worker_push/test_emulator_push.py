@@ -149,7 +149,7 @@ async def test_what_the_emulator_pushes_is_read_whole_and_forgotten_when_acknowl
     await b.publish(b"next", Lane.BULK)
     await until(lambda: b.bodies()[-1] == b"next")
     assert b.bodies() == [every_byte, b"next"]
-    assert b.proxy.statuses == [204, 204]
+    await until(lambda: b.proxy.statuses == [204, 204])
 
 
 async def test_what_is_refused_comes_again(b: Bench) -> None:
