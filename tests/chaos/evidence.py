@@ -79,6 +79,9 @@ class Tap:
                 await asyncio.sleep(_TICK_SECONDS)
 
     def _hear(self, event: dict[str, Any]) -> None:
+        """What is told of the state of a job; gateways and aggregators tell of other things, too."""
+        if not event["type"].startswith("job.") or event["type"] == "job.retried":
+            return
         data = event["data"]
         told = Told(event["type"], data["status"], data["attempt"], data["finished_at"])
         self.heard.setdefault(data["id"], []).append(told)
