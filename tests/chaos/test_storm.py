@@ -25,7 +25,6 @@ GREAT: Final = Storm(
 GREAT_SECONDS: Final = 3_600
 
 
-@pytest.mark.ci
 @pytest.mark.timeout(300)
 async def test_a_short_storm_loses_nothing_and_repeats_no_effect(trial: Trial, rng: Random, words: Words) -> None:
     """R1, R3, R5, R8, R22: each kind of fault strikes; lost, unexpected, effects twice: none of each."""
