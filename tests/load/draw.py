@@ -44,6 +44,8 @@ def steps_beyond(figure: Figure, value: float) -> float:
     target = figure.quantity.target
     if target is None or value <= 0:
         return _STEPS if target and target.sense == "at most" else -_STEPS
+    if target.bound <= 0:
+        return -_STEPS
     ratio = value / target.bound if target.sense == "at least" else target.bound / value
     return max(-_STEPS, min(_STEPS, math.log2(ratio)))
 
