@@ -123,11 +123,11 @@ async def _differing(bench: Bench) -> None:
 
 
 async def _misplaced(bench: Bench) -> None:
-    names = Names(bench.settings.prefix)
-    [first] = [each for each in bench.wanted.subscriptions if each.topic == names.jobs(QUEUE, Lane.BULK)]
-    rest = [each for each in bench.wanted.subscriptions if each is not first]
+    names, wanted = Names(bench.settings.prefix), bench.wanted
+    [first] = [each for each in wanted.subscriptions if each.topic == names.jobs(QUEUE, Lane.BULK)]
+    rest = [each for each in wanted.subscriptions if each is not first]
     moved = dataclasses.replace(first, topic=names.events)
-    await bench.apply(replace(bench.wanted, subscriptions=(moved, *rest)))
+    await bench.apply(replace(wanted, subscriptions=(moved, *rest)))
     await bench.announce()
 
 
@@ -180,8 +180,9 @@ async def test_what_is_planted_is_found(
     if set_up:
         await healthy(bench)
     await plant(bench)
-    found = [each for each in await bench.findings() if each.about == about and each.state is state]
-    assert [each for each in found if says in each.detail and each.remedy]
+    found = await bench.findings()
+    meant = [each for each in found if each.about == about and each.state is state and each.remedy]
+    assert [each for each in meant if says in each.detail], "\n".join(map(str, found))
 
 
 async def test_a_queue_without_workers_is_found(bench: Bench) -> None:
