@@ -36,7 +36,8 @@ async def _session(base_url: str) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def _bearer(token: str) -> dict[str, str]:
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows a key."""
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -48,12 +49,12 @@ async def finished_jobs(system: System) -> list[Exchange]:
 
 async def _finished_job(session: aiohttp.ClientSession, token: str, number: int) -> Exchange:
     order = {"handler": NO_OP, "input": {"n": number, "text": "x" * 64}}
-    headers = {**_bearer(token), "Prefer": "wait=20"}
+    headers = {**bearer(token), "Prefer": "wait=20"}
     async with session.post("/v1/jobs", json=order, headers=headers) as answer:
         if answer.status != 200:
             raise UnpreparedError(f"a job was answered {answer.status}: {await answer.text()}")
         id = (await answer.json())["id"]
-    async with session.get(f"/v1/jobs/{id}", headers=_bearer(token)) as answer:
+    async with session.get(f"/v1/jobs/{id}", headers=bearer(token)) as answer:
         return Exchange(get(f"/v1/jobs/{id}", token).decode(), await answer.text())
 
 
@@ -64,7 +65,7 @@ async def statuses(system: System, ids: Sequence[str]) -> list[str]:
 
 
 async def _status(session: aiohttp.ClientSession, token: str, id: str) -> str:
-    async with session.get(f"/v1/jobs/{id}", headers=_bearer(token)) as answer:
+    async with session.get(f"/v1/jobs/{id}", headers=bearer(token)) as answer:
         job: dict[str, Any] = await answer.json()
         return str(job["status"]) if answer.status == 200 else str(answer.status)
 

@@ -5,8 +5,10 @@ Used by the rows to say what a job, a request or a waiter cost, and who used the
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -14,6 +16,7 @@ from typing import Final, Self
 _PROC: Final = Path("/proc")
 _TICK_SECONDS: Final = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_SAMPLE_SECONDS: Final = 0.1
 # Places in /proc/<pid>/stat after the parenthesis that closes the name; proc_pid_stat(5) counts from the pid.
 _PARENT: Final = 1
 _TIMES: Final = slice(11, 15)  # utime, stime, and both of the children that were waited for
@@ -86,6 +89,24 @@ def _resident(pid: int) -> int:
         return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_BYTES
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+@asynccontextmanager
+async def most_resident(pid: int) -> AsyncIterator[list[int]]:
+    """Samples of a process's memory in RAM, its descendants' included, in bytes, while the block lasts."""
+    samples = [resident_bytes([pid])]
+
+    async def sample() -> None:
+        while True:
+            await asyncio.sleep(_SAMPLE_SECONDS)
+            samples.append(resident_bytes([pid]))
+
+    sampling = asyncio.create_task(sample())
+    try:
+        yield samples
+    finally:
+        sampling.cancel()
+        await asyncio.gather(sampling, return_exceptions=True)
 
 
 def busy_seconds() -> float:

@@ -6,10 +6,9 @@ batch before the first run fills what is filled once (connections, buffers, the 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -17,7 +16,7 @@ import orjson
 
 from deploy.local.steps import together
 from tests.load.bench import NO_OP, gateway, meter, tokens
-from tests.load.proc import resident_bytes
+from tests.load.proc import most_resident, resident_bytes
 from tests.load.results import Quantity, Row, at_least, at_most
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 ITEMS: Final = 100_000
 WARM_ITEMS: Final = 20_000
 PIECE: Final = 500
-SAMPLE_SECONDS: Final = 0.05
 MEGABYTE: Final = 1_000_000
 
 QUANTITIES: Final = (
@@ -69,7 +67,7 @@ def _apart(bench: Bench) -> Iterator[None]:
 async def _run(session: aiohttp.ClientSession, system: System, row: Row) -> None:
     pid = gateway(system).pid
     before, used, began = resident_bytes([pid]), meter(system), time.perf_counter()
-    async with _most(pid) as most:
+    async with most_resident(pid) as most:
         await _upload(session, system, row, ITEMS)
     took, cpu, thousands = time.perf_counter() - began, used.read(), ITEMS / 1_000
     row.add({"items_per_s": ITEMS / took, "gateway_cpu": cpu["gateway"] / thousands})
@@ -92,21 +90,3 @@ async def _lines(items: int) -> AsyncIterator[bytes]:
     line = orjson.dumps({"text": "x" * 64}) + b"\n"
     for _ in range(0, items, PIECE):
         yield line * PIECE
-
-
-@asynccontextmanager
-async def _most(pid: int) -> AsyncIterator[list[int]]:
-    """Samples of the memory while the block lasts."""
-    samples = [resident_bytes([pid])]
-
-    async def sample() -> None:
-        while True:
-            await asyncio.sleep(SAMPLE_SECONDS)
-            samples.append(resident_bytes([pid]))
-
-    sampling = asyncio.create_task(sample())
-    try:
-        yield samples
-    finally:
-        sampling.cancel()
-        await asyncio.gather(sampling, return_exceptions=True)
