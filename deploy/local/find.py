@@ -16,8 +16,8 @@ from deploy.local.ports import LOOPBACK
 
 EMULATOR_IMAGE: Final = "gcr.io/google.com/cloudsdktool/google-cloud-cli:emulators"
 REDIS_IMAGE: Final = "redis:7-bookworm"
-# Cheap compiler, cheap collector: on two cores the others cost more than they ever repay the emulators. Both keep all in
-# memory for good: a batch of 100,000 items takes half a gigabyte of each.
+# Cheap compiler, cheap collector: on two cores the others cost more than they ever repay the emulators. Both keep
+# everything in memory for good: a batch of 100,000 items takes half a gigabyte of each.
 _JVM: Final = ("-XX:MaxRAMPercentage=20", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _FIRESTORE_MAIN: Final = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 # Nothing is kept on disk. Many databases, so that test systems can share one server and keep apart.

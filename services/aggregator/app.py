@@ -21,10 +21,9 @@ from services.aggregator.silence import Silence
 from services.aggregator.statistics import Statistics
 from services.aggregator.telling import Telling
 from services.aggregator.windows import Windows
+from shared import connections
 from shared.cache.contract import CancelCaller, Teller
-from shared.cache.redis.address import Address
 from shared.cache.redis.cancellations import RedisCancellations
-from shared.cache.redis.connection import Connection
 from shared.cache.redis.snapshots import RedisSnapshots
 from shared.clock import Clock, SystemClock
 from shared.ids import IdKeys, Ids
@@ -32,16 +31,14 @@ from shared.lifecycle import Check, Runtime, Service, running
 from shared.messaging.consumer import Consumer, Pace
 from shared.messaging.contract import Publisher, Source
 from shared.messaging.lanes import Lane
-from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import AGGREGATOR, Names
 from shared.models.job import Retention
 from shared.storage.batch_contract import BatchWrites
 from shared.storage.contract import JobWrites
-from shared.storage.firestore import FirestoreBatches, FirestoreDatabase, FirestoreJobs, FirestoreStatistics
+from shared.storage.firestore import FirestoreBatches, FirestoreJobs, FirestoreStatistics
 from shared.storage.statistics import Statistics as StatisticsStore
 from shared.telemetry.metrics import AGGREGATOR_HELD
 
-CLOSE_SECONDS = 1.0
 RELEASE_SECONDS = 1.0
 """Of the drain, for handing back messages."""
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -155,26 +152,20 @@ def _parts(settings: Settings, measures: Measures, adapters: Adapters) -> _Parts
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Adapters]:
     """The adapters of a service that is so set, open for as long as the block lasts."""
-    address = Address.parse(settings.redis_url)
-    redis = Connection(address, timeout_seconds=settings.cache_seconds, rng=random.Random())  # noqa: S311 - jitter
-    database = FirestoreDatabase(settings.project, settings.firestore_emulator or None)
     retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
-    async with redis, database:
-        broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
-        publisher, source = PubSubPublisher(broker), PubSubSource(broker)
-        try:
-            yield Adapters(
-                batches=FirestoreBatches(database, retention),
-                jobs=FirestoreJobs(database, retention),
-                statistics=FirestoreStatistics(database),
-                teller=RedisSnapshots(redis),
-                caller=RedisCancellations(redis),
-                publisher=publisher,
-                source=source,
-                clock=SystemClock(),
-                checks={"broker": broker.until_ready, "store": database.ping, "cache": redis.ping},
-            )
-        finally:
-            await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
-            await source.aclose()
-            await broker.aclose()
+    async with (
+        connections.redis(settings, timeout_seconds=settings.cache_seconds) as redis,
+        connections.firestore(settings) as database,
+        connections.pubsub(settings) as pubsub,
+    ):
+        yield Adapters(
+            batches=FirestoreBatches(database, retention),
+            jobs=FirestoreJobs(database, retention),
+            statistics=FirestoreStatistics(database),
+            teller=RedisSnapshots(redis),
+            caller=RedisCancellations(redis),
+            publisher=pubsub.publisher,
+            source=pubsub.source,
+            clock=SystemClock(),
+            checks={"broker": pubsub.channel.until_ready, "store": database.ping, "cache": redis.ping},
+        )

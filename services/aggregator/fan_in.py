@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.models import bitmap
-from shared.models.batch import Batch, Items, Reduction
+from shared.models.batch import Batch, Reduction
+from shared.models.batch_items import Items
 from shared.models.event import Event
 from shared.models.job import Job, JobStatus
 

@@ -30,7 +30,7 @@ from services.gateway.routes import (
 from services.gateway.server import serving
 from services.gateway.settings import Settings
 from services.gateway.wiring.accepting import Accepting, accepting_parts
-from services.gateway.wiring.adapters import Adapters, checks, connected
+from services.gateway.wiring.adapters import Adapters, connected
 from services.gateway.wiring.batches import BatchParts, BatchStores, batch_endpoints
 from services.gateway.wiring.express import express_lane
 from services.gateway.wiring.jobs import job_endpoints
@@ -93,7 +93,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
                     waiting.release_all()
                     await server.stop_listening()
 
-                yield Service(checks(adapters), stop_taking, server.finish)
+                yield Service(adapters.checks, stop_taking, server.finish)
 
 
 def _batch_parts(

@@ -5,7 +5,7 @@ Used by whoever accepts jobs. Closing waits a moment for what is under way, and 
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 from shared.errors import Overloaded, Unavailable
@@ -31,11 +31,16 @@ class Aside:
 
     async def aclose(self) -> None:
         """Return when all is done, or was given up."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await wind_up(self._tasks)
+
+
+async def wind_up(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Return when the tasks are done, or were given up because they took longer than a service has for closing."""
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 async def _try(work: Coroutine[Any, Any, object], name: str) -> None:

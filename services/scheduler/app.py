@@ -10,14 +10,13 @@ from services.scheduler.figures import Figures, Gauges
 from services.scheduler.push_pauses import PushPauses
 from services.scheduler.release import Releaser
 from services.scheduler.settings import Settings
+from shared import connections
 from shared.cache.lane_meter import LaneMeter
-from shared.cache.redis.address import Address
-from shared.cache.redis.connection import Connection
 from shared.cache.redis.lanes import RedisLanes
 from shared.clock import Clock, SystemClock
 from shared.lifecycle import Runtime, Service, running
 from shared.messaging.counting import CountingPublisher
-from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubPushSwitch
+from shared.messaging.pubsub import PubSubChannel, PubSubPushSwitch
 from shared.messaging.push import push_plan
 from shared.messaging.topics import Names
 from shared.storage.contract import TIMER_SHARDS
@@ -32,22 +31,20 @@ from shared.storage.shard_leases import TIMERS
 from shared.telemetry.metrics import TIMER_SHARDS_HELD
 from shared.tenure.tenure import LEAVE_SECONDS, Tenure
 
-CLOSE_SECONDS = 1.0
-
 
 @asynccontextmanager
 async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Service]:
-    address = Address.parse(settings.redis_url)
-    redis = Connection(address, timeout_seconds=settings.cache_seconds, rng=random.Random())  # noqa: S311 - jitter
-    async with FirestoreDatabase(settings.project, settings.firestore_emulator or None) as database, redis:
+    async with (
+        connections.redis(settings, timeout_seconds=settings.cache_seconds) as redis,
+        connections.firestore(settings) as database,
+        connections.pubsub(settings) as pubsub,
+    ):
         clock = SystemClock()
         lanes, names = RedisLanes(redis), Names(settings.prefix)
         meter = LaneMeter(lanes, settings.instance, clock, random.random)
         figures = Figures(
             FirestoreCatalogue(database), FirestoreQueueControls(database), lanes, names, clock, Gauges(runtime.metrics)
         )
-        broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
-        publisher = PubSubPublisher(broker)
         tenure = Tenure(
             settings.instance,
             FirestoreShardLeases(database, TIMERS),
@@ -61,7 +58,7 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
         releaser = Releaser(
             settings,
             timers=FirestoreTimers(database),
-            publisher=CountingPublisher(publisher, names, meter.published),
+            publisher=CountingPublisher(pubsub.publisher, names, meter.published),
             shards=lambda: tenure.shards,
             clock=clock,
             metrics=runtime.metrics,
@@ -72,15 +69,11 @@ async def scheduler(settings: Settings, runtime: Runtime) -> AsyncIterator[Servi
             await releaser.finish(max(0.0, seconds - LEAVE_SECONDS))
             await tenure.leave()
 
-        try:
-            pauses = _pauses(settings, database, broker, clock)
-            shown = figures.follow(settings.figures_seconds)
-            async with running(meter.run(), tenure.run(), releaser.run(), shown, *pauses):
-                checks = {"broker": broker.until_ready, "store": database.ping}
-                yield Service(checks, stop_taking=releaser.stop, drain=drain)
-        finally:
-            await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
-            await broker.aclose()
+        pauses = _pauses(settings, database, pubsub.channel, clock)
+        shown = figures.follow(settings.figures_seconds)
+        async with running(meter.run(), tenure.run(), releaser.run(), shown, *pauses):
+            checks = {"broker": pubsub.channel.until_ready, "store": database.ping}
+            yield Service(checks, stop_taking=releaser.stop, drain=drain)
 
 
 def _pauses(

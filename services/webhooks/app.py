@@ -6,7 +6,7 @@ In two steps: `connected` makes the adapters, `serving` builds the service on th
 import random
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -24,6 +24,7 @@ from services.webhooks.settings import Settings
 from services.webhooks.shards import Shards
 from services.webhooks.targets import Targets
 from services.webhooks.telling import Telling
+from shared import connections
 from shared.clock import MILLISECONDS, Clock, SystemClock
 from shared.egress import Rules
 from shared.ids import IdKeys, Ids
@@ -31,13 +32,11 @@ from shared.lifecycle import Check, Runtime, Service, running
 from shared.messaging.consumer import Consumer
 from shared.messaging.contract import Publisher, Source
 from shared.messaging.lanes import Lane
-from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import WEBHOOKS, Names
 from shared.models.job import Retention
 from shared.sealing import Sealer
 from shared.storage.contract import JobReader
 from shared.storage.firestore import (
-    FirestoreDatabase,
     FirestoreDeliveries,
     FirestoreEndpoints,
     FirestoreHealths,
@@ -61,7 +60,6 @@ from shared.telemetry.metrics import (
 )
 from shared.tenure.tenure import Tenure
 
-CLOSE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
 """Of the drain, for handing back messages and shards."""
 
@@ -227,28 +225,24 @@ async def connected(settings: Settings) -> AsyncIterator[Adapters]:
     """The adapters of a service that is so set, open for as long as the block lasts."""
     rules = Rules(local=settings.webhooks_allow_local)
     lookup = DnsLookup(settings.webhooks_dns, seconds=settings.dns_seconds)
-    database = FirestoreDatabase(settings.project, settings.firestore_emulator or None)
     client = session(rules, lookup, dns_seconds=settings.dns_seconds, connect_seconds=settings.connect_seconds)
     retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
-    async with database, client as out:
-        broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
-        publisher, source = PubSubPublisher(broker), PubSubSource(broker)
-        try:
-            yield Adapters(
-                jobs=FirestoreJobs(database, retention),
-                endpoints=FirestoreEndpoints(database),
-                tenants=FirestoreTenantHooks(database),
-                healths=FirestoreHealths(database),
-                deliveries=FirestoreDeliveries(database),
-                leases=FirestoreShardLeases(database, DELIVERIES),
-                publisher=publisher,
-                source=source,
-                client=out,
-                clock=SystemClock(),
-                checks={"broker": broker.until_ready, "store": database.ping},
-            )
-        finally:
-            await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
-            await source.aclose()
-            await broker.aclose()
-            await lookup.close()
+    async with (
+        aclosing(lookup),
+        client as out,
+        connections.firestore(settings) as database,
+        connections.pubsub(settings) as pubsub,
+    ):
+        yield Adapters(
+            jobs=FirestoreJobs(database, retention),
+            endpoints=FirestoreEndpoints(database),
+            tenants=FirestoreTenantHooks(database),
+            healths=FirestoreHealths(database),
+            deliveries=FirestoreDeliveries(database),
+            leases=FirestoreShardLeases(database, DELIVERIES),
+            publisher=pubsub.publisher,
+            source=pubsub.source,
+            client=out,
+            clock=SystemClock(),
+            checks={"broker": pubsub.channel.until_ready, "store": database.ping},
+        )

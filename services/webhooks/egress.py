@@ -59,7 +59,7 @@ class DnsLookup:
             raise NameUnknown("the name does not resolve") from None
         return [_text(node.addr[0]) for node in found.nodes]
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._resolver.close()
 
 

@@ -32,12 +32,11 @@ from services.worker.settings import Settings
 from services.worker.tell import Telling
 from services.worker.undeliverable import Undeliverable
 from services.worker.work import Tools, Work
+from shared import connections
 from shared.cache.contract import CancelCalls, Landing, StreamWriter, Teller
 from shared.cache.lane_meter import LaneMeter
 from shared.cache.lanes import LaneJournal
-from shared.cache.redis.address import Address
 from shared.cache.redis.cancellations import RedisCancellations
-from shared.cache.redis.connection import Connection
 from shared.cache.redis.flights import RedisFlights
 from shared.cache.redis.lanes import RedisLanes
 from shared.cache.redis.snapshots import RedisSnapshots
@@ -46,7 +45,6 @@ from shared.clock import Clock, SystemClock
 from shared.ids import IdKeys, Ids
 from shared.lifecycle import Check, Runtime, Service, running
 from shared.messaging.contract import Handle, Publisher, Source
-from shared.messaging.pubsub import PubSubChannel, PubSubPublisher, PubSubSource
 from shared.messaging.topics import Names
 from shared.models.job import Retention
 from shared.storage.batch_contract import BatchReader
@@ -54,13 +52,11 @@ from shared.storage.contract import Catalogue, JobClaims, JobOutcomes, QueueCont
 from shared.storage.firestore import (
     FirestoreBatches,
     FirestoreCatalogue,
-    FirestoreDatabase,
     FirestoreJobLists,
     FirestoreJobs,
     FirestoreQueueControls,
 )
 
-CLOSE_SECONDS = 1.0
 RELEASE_SECONDS = 2.0
 """Of the drain, for handing back what did not finish."""
 
@@ -222,31 +218,25 @@ async def _engine(settings: Settings, clock: Clock) -> AsyncIterator[Engine]:
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Adapters]:
     """The adapters of a worker that is so set, open for as long as the block lasts."""
-    address = Address.parse(settings.redis_url)
-    redis = Connection(address, timeout_seconds=settings.cache_seconds, rng=random.Random())  # noqa: S311 - jitter
-    database = FirestoreDatabase(settings.project, settings.firestore_emulator or None)
     retention = Retention(settings.retention_succeeded_seconds, settings.retention_other_seconds)
-    async with redis, database:
-        broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator or None)
-        publisher, source = PubSubPublisher(broker), PubSubSource(broker)
-        try:
-            yield Adapters(
-                store=FirestoreJobs(database, retention),
-                batches=FirestoreBatches(database),
-                outcomes=FirestoreJobLists(database),
-                catalogue=FirestoreCatalogue(database),
-                teller=RedisSnapshots(redis),
-                landing=RedisFlights(redis),
-                streams=RedisStreams(redis),
-                calls=RedisCancellations(redis),
-                controls=FirestoreQueueControls(database),
-                lanes=RedisLanes(redis),
-                publisher=publisher,
-                source=source,
-                clock=SystemClock(),
-                checks={"broker": broker.until_ready, "store": database.ping, "cache": redis.ping},
-            )
-        finally:
-            await publisher.aclose(deadline_seconds=CLOSE_SECONDS)
-            await source.aclose()
-            await broker.aclose()
+    async with (
+        connections.redis(settings, timeout_seconds=settings.cache_seconds) as redis,
+        connections.firestore(settings) as database,
+        connections.pubsub(settings) as pubsub,
+    ):
+        yield Adapters(
+            store=FirestoreJobs(database, retention),
+            batches=FirestoreBatches(database),
+            outcomes=FirestoreJobLists(database),
+            catalogue=FirestoreCatalogue(database),
+            teller=RedisSnapshots(redis),
+            landing=RedisFlights(redis),
+            streams=RedisStreams(redis),
+            calls=RedisCancellations(redis),
+            controls=FirestoreQueueControls(database),
+            lanes=RedisLanes(redis),
+            publisher=pubsub.publisher,
+            source=pubsub.source,
+            clock=SystemClock(),
+            checks={"broker": pubsub.channel.until_ready, "store": database.ping, "cache": redis.ping},
+        )

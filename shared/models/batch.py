@@ -3,8 +3,8 @@
     open ──▶ running ──▶ completed | canceled | expired
 
 An open batch is being uploaded. Sealing it says how many items it has, and makes it running. What is known of the items
-is one set a known outcome (`Items`, see `bitmap`), which reports are merged into: in any order, however often, by
-however many, it comes to the same. Whether the batch is over is decided from this value alone (`end`).
+is a set for each outcome (`batch_items`), which reports are merged into. Whether the batch is over is decided from this
+value alone (`end`).
 
 The gateway opens, seals and asks for a cancel; the aggregator does everything else. Both write by precondition and
 merge again what they meet. `batches/{id}/chunks/{n}` remembers each part of an upload, so that the same upload
@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from shared.models import bitmap
+from shared.models.batch_items import Counts, Items
 from shared.models.job import MESSAGES_LAST_MS, JobError, JobSpec, JobStatus, Lane, Retention
 from shared.models.webhook import JobWebhook
 
@@ -125,76 +126,6 @@ class BatchSpec:
             batch=self.id,
             traceparent=self.traceparent,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """What is known of a batch's items: the set of those that have started, and of those with each outcome.
-
-    `|` merges what two know. An item has one outcome for ever, so no two sets of outcomes ever share one; should
-    they, the first in the order below counts, whichever was heard of first.
-    """
-
-    started: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    canceled: int = 0
-    expired: int = 0
-
-    def __or__(self, other: "Items") -> "Items":
-        return Items(
-            self.started | other.started,
-            self.succeeded | other.succeeded,
-            self.failed | other.failed,
-            self.canceled | other.canceled,
-            self.expired | other.expired,
-        )
-
-    @property
-    def over(self) -> int:
-        """The set of those with an outcome."""
-        return self.succeeded | self.failed | self.canceled | self.expired
-
-    @property
-    def least(self) -> int:
-        """How many items there are at least, for these to be among them."""
-        return (self.started | self.over).bit_length()
-
-    def with_status(self, status: JobStatus, total: int) -> int:
-        """The set of those of the first `total` items that are in this state, as far as is known."""
-        return self._parts(total).get(status, 0)
-
-    def counts(self, total: int) -> "Counts":
-        """Of the first `total` items."""
-        sizes = {str(status): bits.bit_count() for status, bits in self._parts(total).items()}
-        return Counts(total=total, **sizes)
-
-    def _parts(self, total: int) -> dict[JobStatus, int]:
-        parts: dict[JobStatus, int] = {}
-        left = bitmap.full(total)
-        for status, bits in (
-            (JobStatus.SUCCEEDED, self.succeeded),
-            (JobStatus.FAILED, self.failed),
-            (JobStatus.CANCELED, self.canceled),
-            (JobStatus.EXPIRED, self.expired),
-            (JobStatus.RUNNING, self.started),
-        ):
-            parts[status] = bits & left
-            left &= ~bits
-        return {**parts, JobStatus.QUEUED: left}
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Of a batch's items. All but `total` add up to it."""
-
-    total: int = 0
-    queued: int = 0
-    running: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    canceled: int = 0
-    expired: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from typing import Any, Final
 import orjson
 
 from shared.clock import rfc3339
-from shared.models.batch import DEADLINE_GRACE_MS, Batch, BatchEntry, BatchSpec, Counts, Reduction
+from shared.models.batch import DEADLINE_GRACE_MS, Batch, BatchEntry, BatchSpec, Reduction
+from shared.models.batch_items import Counts
 from shared.models.event import Event
 from shared.models.job import JobError
 from shared.models.public import Snapshot

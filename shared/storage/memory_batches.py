@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.models import bitmap
-from shared.models.batch import Batch, BatchEntry, BatchSpec, Chunk, Items
+from shared.models.batch import Batch, BatchEntry, BatchSpec, Chunk
+from shared.models.batch_items import Items
 from shared.storage.batch_contract import BatchFilter, batch_place
 from shared.storage.contract import Place, Stored, Timer, Version, WriteResult
 from shared.storage.memory import MemoryDatabase

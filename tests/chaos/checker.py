@@ -13,18 +13,15 @@ from shared.models.job import JobStatus
 from tests.chaos.effects import What
 from tests.chaos.evidence import Evidence
 from tests.chaos.history import Act, Fail, Info, Ok
-from tests.chaos.rules import (
-    RULES,
-    Rule,
-    Violation,
-    a_fence_is_for_one_run,
+from tests.chaos.rules import RULES
+from tests.chaos.rules.accepting import (
     a_request_is_one_job,
     accepted_jobs_are_over,
-    effects_happen_once,
-    fenced,
     started_jobs_are_over,
     what_was_refused_never_runs,
 )
+from tests.chaos.rules.running import a_fence_is_for_one_run, effects_happen_once, fenced
+from tests.chaos.rules.violation import Rule, Violation
 from tests.chaos.starts import Cause, Restart, restarts
 
 LOSSES: Final = (accepted_jobs_are_over, started_jobs_are_over)

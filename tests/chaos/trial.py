@@ -13,7 +13,7 @@ from tests.chaos.clients import Client, carry_all, clients, reread
 from tests.chaos.effects import Effect, read_effects, starts
 from tests.chaos.evidence import Evidence, snapshots, stored, until
 from tests.chaos.history import History
-from tests.chaos.rules import settled
+from tests.chaos.rules.accepting import settled
 from tests.chaos.work import Piece
 
 DRAIN_SECONDS: Final = 90.0

@@ -33,6 +33,7 @@ KEYS: Final = 64
 """API keys, one a connection where there are so few: the usual limit of a key is far below what one gateway answers."""
 WARM_SECONDS: Final = 1.0
 HANDLERS: Final = ("examples.debug:handlers",)
+SLUICE: Final = "Sluice"
 NO_OP: Final = "debug.echo"
 SLEEP: Final = "debug.sleep"
 _READY_SECONDS: Final = 30.0
@@ -72,7 +73,7 @@ class Bench:
         async with self.process(name, filled, environ, f"http://{LOOPBACK}:{port}{path}") as pid:
             if alone:
                 pin([pid], self.cores.measured)
-            yield Server(Address(LOOPBACK, port), pid)
+            yield Server(name, Address(LOOPBACK, port), pid)
 
     @asynccontextmanager
     async def process(self, name: str, argv: Sequence[str], environ: Mapping[str, str], url: str) -> AsyncIterator[int]:
@@ -98,15 +99,16 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs."""
+    """A server that runs. name: what its faults are told under."""
 
+    name: str
     address: Address
     pid: int
 
 
 def gateway(system: System) -> Server:
     """The gateway of a system that has one."""
-    return Server(Address(LOOPBACK, system.port), system.services["gateway"][0].pid)
+    return Server(SLUICE, Address(LOOPBACK, system.port), system.services["gateway"][0].pid)
 
 
 def tokens(system: System) -> list[str]:

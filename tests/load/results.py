@@ -113,9 +113,9 @@ class Row:
                 raise KeyError(key)
             self._values.setdefault(key, []).append(value)
 
-    def judge(self, tally: Judged) -> None:
-        """Take over what was wrong, and what was turned away."""
-        self.wrong += tally.faults
+    def judge(self, tally: Judged, *, of: str) -> None:
+        """Take over what was wrong, and what was turned away. of: whose answers they were, ours or a rival's."""
+        self.wrong += [f"{of}: {fault}" for fault in tally.faults]
         self.refused += tally.refused
 
     def note(self, text: str) -> None:

@@ -13,41 +13,37 @@ from deploy.local.bridge.pulling import Pulling
 from deploy.local.bridge.settings import Settings
 from deploy.local.bridge.window import Window
 from deploy.local.ports import LOOPBACK
+from shared import connections
 from shared.clock import Clock, SystemClock
 from shared.lifecycle import Runtime, Service, running
 from shared.messaging.consumer import Consumer
+from shared.messaging.contract import Source
 from shared.messaging.lanes import Lane
-from shared.messaging.pubsub import PubSubChannel, PubSubSource
 from shared.messaging.push import path
 from shared.messaging.topics import WORKER, Names
 from shared.models import job
-from shared.storage.firestore import FirestoreDatabase, FirestoreQueueControls
+from shared.storage.firestore import FirestoreQueueControls
 
 
 @asynccontextmanager
 async def bridge(settings: Settings, _runtime: Runtime) -> AsyncIterator[Service]:
     clock = SystemClock()
     issuer = Issuer(settings.push_issuers[0], settings.push_emails[0], clock)
-    broker = PubSubChannel.open(settings.project, emulator=settings.pubsub_emulator)
-    source = PubSubSource(broker)
     connector = aiohttp.TCPConnector(limit=0)
-    try:
-        async with (
-            FirestoreDatabase(settings.project, settings.firestore_emulator) as database,
-            aiohttp.ClientSession(connector=connector, timeout=timeout()) as session,
-            _keys_served(issuer, settings.bridge_port),
-        ):
-            pulling = Pulling(_queues(settings, source, issuer, session, clock))
-            pauses = pulling.follow(FirestoreQueueControls(database), clock, settings.controls_seconds)
-            async with running(pauses, *(each.run() for each in pulling.consumers)):
-                yield Service({"broker": broker.until_ready}, pulling.stop, pulling.drain)
-    finally:
-        await source.aclose()
-        await broker.aclose()
+    async with (
+        connections.pubsub(settings) as pubsub,
+        connections.firestore(settings) as database,
+        aiohttp.ClientSession(connector=connector, timeout=timeout()) as session,
+        _keys_served(issuer, settings.bridge_port),
+    ):
+        pulling = Pulling(_queues(settings, pubsub.source, issuer, session, clock))
+        pauses = pulling.follow(FirestoreQueueControls(database), clock, settings.controls_seconds)
+        async with running(pauses, *(each.run() for each in pulling.consumers)):
+            yield Service({"broker": pubsub.channel.until_ready}, pulling.stop, pulling.drain)
 
 
 def _queues(
-    settings: Settings, source: PubSubSource, issuer: Issuer, session: aiohttp.ClientSession, clock: Clock
+    settings: Settings, source: Source, issuer: Issuer, session: aiohttp.ClientSession, clock: Clock
 ) -> dict[str, list[Consumer]]:
     """A consumer for each lane of each queue: each lane has a flow of its own."""
     names, addresses = Names(settings.prefix), dict[str, Address]()

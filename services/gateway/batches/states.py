@@ -3,16 +3,15 @@
 A batch has a document before anybody learns its id, so one without a document never was, or is long forgotten.
 """
 
-import asyncio
 from typing import Final
 
-from services.gateway.http.problems import gone, not_found, unavailable
+from services.gateway.http.problems import gone, not_found
 from services.gateway.jobs.finished import Finished
+from services.gateway.jobs.lookup import Lookup
 from services.gateway.jobs.status import Statuses
 from services.gateway.settings import Settings
 from shared.cache.contract import Snapshots
 from shared.clock import MILLISECONDS, Clock
-from shared.errors import CacheUnavailable, Overloaded, Unavailable
 from shared.ids import Ids, IssuedId
 from shared.models.batch import Batch, kept_until
 from shared.models.batch_public import batch_snapshot
@@ -38,11 +37,11 @@ class BatchStates:
     ) -> None:
         self._ids = ids
         self._finished = finished
-        self._cache = cache
-        self._store = store
+        self._lookup = Lookup(
+            "batch", finished=finished, cache=cache, store=store, store_seconds=settings.store_seconds
+        )
         self._retention = retention
         self._clock = clock
-        self._store_seconds = settings.store_seconds
 
     def verify(self, id: str, tenant: str) -> IssuedId:
         """Raises Problem 404 for an id that was never issued to this tenant, without asking anyone."""
@@ -57,16 +56,7 @@ class BatchStates:
         at_least: the newest order that the reader has seen; an older cache entry is not good enough.
         Raises Problem: 404, 410 past retention, 503 when nobody can tell.
         """
-        held = self._finished.get(issued.text)
-        if held is not None:
-            return held
-        cached = await self._cached(issued.text)
-        if self._finished.is_deleted(issued.text) or (cached is not None and cached.deleted):
-            raise gone("batch")
-        if cached is not None and cached.order >= at_least:
-            self._finished.put(cached)
-            return cached
-        return await self.stored(issued)
+        return await self._lookup.copy(issued.text, at_least=at_least) or await self.stored(issued)
 
     async def stored(self, issued: IssuedId) -> Snapshot:
         """The batch's state by the store. Raises Problem as `read`."""
@@ -87,17 +77,7 @@ class BatchStates:
 
     async def found(self, issued: IssuedId) -> Stored[Batch] | None:
         """The document, if there is one, stubs included. Raises Problem 503."""
-        try:
-            async with asyncio.timeout(self._store_seconds):
-                return await self._store.read(issued.text)
-        except (Unavailable, Overloaded, TimeoutError):
-            raise unavailable("The batch cannot be read right now.") from None
-
-    async def _cached(self, id: str) -> Snapshot | None:
-        try:
-            return await self._cache.fetch(id)
-        except (CacheUnavailable, Overloaded):
-            return None
+        return await self._lookup.document(issued.text)
 
 
 class AllStates:

@@ -110,9 +110,8 @@ class Holding:
     async def _begin_once(self, admitted: Coroutine[Any, Any, None], waiter: Waiter, seconds: int) -> None:
         try:
             await admitted
-        except Exception as fault:  # noqa: BLE001 - `refusal` logs what is no refusal
-            refusal = waiter.refusal(self._edge.refusal(fault, waiter.request_id, waiter.route))
-            self._send(waiter, refusal)
+        except Exception as fault:  # noqa: BLE001 - `_refusal` logs what is no refusal
+            self._send(waiter, self._refusal(waiter, fault))
         else:
             self.begin(waiter, seconds)
         finally:
@@ -122,9 +121,12 @@ class Holding:
         try:
             state = await self._progress.shown(await self._waiting.conclude(outcome, waiter.issued))
             reply = waiter.answer(state)
-        except Exception as fault:  # noqa: BLE001 - `refusal` logs what is no refusal
-            reply = waiter.refusal(self._edge.refusal(fault, waiter.request_id, waiter.route))
+        except Exception as fault:  # noqa: BLE001 - `_refusal` logs what is no refusal
+            reply = self._refusal(waiter, fault)
         self._answer(waiter, reply)
+
+    def _refusal(self, waiter: Waiter, fault: Exception) -> Reply:
+        return waiter.refusal(self._edge.refusal(fault, waiter.request_id, waiter.route))
 
     def _answer(self, waiter: Waiter, reply: Reply) -> None:
         if not waiter.gone:

@@ -4,7 +4,6 @@ What can happen to a request, in order: it is refused; its Idempotency-Key says 
 is known, or its work under way (`sharing`); or it becomes a job of its own. Then it may wait.
 """
 
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,51 +16,17 @@ from services.gateway.http.headers import idempotency_key, wait_seconds
 from services.gateway.http.limits import read_json
 from services.gateway.http.problems import Problem
 from services.gateway.http.replies import Reply
+from services.gateway.jobs.desk import Desk, JobWork, Own
 from services.gateway.jobs.idempotency import Claim, Idempotency, Proposal, Replayed
 from services.gateway.jobs.progress import Progress
-from services.gateway.jobs.sharing import Sharing
-from services.gateway.jobs.status import Statuses
 from services.gateway.jobs.submission import Caching, Submission, parse_submission
-from services.gateway.jobs.submit import Submitter
 from services.gateway.jobs.waiting import Waiting
 from services.gateway.settings import Settings
 from services.gateway.statistics.run_times import RunTimes
-from shared.cache.contract import Recent
-from shared.clock import Clock
-from shared.models.job import JobSpec
 from shared.models.key import ApiKey
-from shared.models.public import Snapshot, snapshot
+from shared.models.public import Snapshot
 
 ROUTE = "POST /v1/jobs"
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What it takes to accept jobs."""
-
-    submitter: Submitter
-    sharing: Sharing
-    statuses: Statuses
-    recent: Recent
-    clock: Clock
-
-    async def accept(self, spec: JobSpec) -> Accepted:
-        """The job as accepted. Raises Problem."""
-        state = snapshot(await self.submitter.accept(spec))
-        self.recent.add(spec.tenant, state)
-        return Accepted(state)
-
-    async def recall(self, id: str, tenant: str) -> Accepted:
-        """What became of a job that was accepted. Raises Problem."""
-        return Accepted(await self.statuses.read(self.statuses.verify(id, tenant)))
-
-    async def look_for(self, id: str, tenant: str) -> Accepted | None:
-        """What became of a job, or None where nothing shows that it was accepted. Raises Problem."""
-        issued = self.statuses.verify(id, tenant)
-        known = await self.statuses.known(issued)
-        if known is None and self.clock.now() >= issued.expires_at:
-            known = await self.statuses.stored(issued)
-        return None if known is None else Accepted(known)
 
 
 class Posting:
@@ -98,7 +63,7 @@ class Posting:
         """The job, once it will happen. Raises Problem."""
         named = idempotency_key(asked.headers.getall("Idempotency-Key", ()))
         submission = parse_submission(asked.body, now=self._clock.now())
-        order = Order(self._desk, asked.body, submission, asked.tenant, asked.traceparent)
+        order = Order(self._desk, asked.tenant, asked.traceparent, asked.body, submission)
         if named is None:
             return await (await order.propose()).accept()
         return await self._once(named, order)
@@ -145,58 +110,20 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Order(JobWork):
     """One request for a job: the `Work` of its Idempotency-Key. body: what `submission` was read from."""
 
-    desk: Desk
     body: Any
     submission: Submission
-    tenant: str
-    traceparent: str | None
 
     async def propose(self) -> "Proposal[Accepted]":
-        spec = await self.desk.submitter.prepare(self.submission, tenant=self.tenant, traceparent=self.traceparent)
+        spec = await self.prepare(self.submission)
         if spec.cache_key is None:
             return Own(self.desk, spec)
         refresh = self.submission.cache is Caching.REFRESH
         return await self.desk.sharing.propose(spec, refresh=refresh)
 
-    async def recall(self, id: str) -> Accepted:
-        return await self.desk.recall(id, self.tenant)
-
-    async def look_for(self, id: str) -> Accepted | None:
-        return await self.desk.look_for(id, self.tenant)
-
     async def accept_under(self, id: str) -> Accepted:
         issued = self.desk.statuses.verify(id, self.tenant)
         submission = parse_submission(self.body, now=issued.created_at)
-        spec = await self.desk.submitter.prepare(
-            submission, tenant=self.tenant, traceparent=self.traceparent, under=issued
-        )
-        return await self.desk.accept(spec)
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """A job that is nobody else's."""
-
-    desk: Desk
-    spec: JobSpec
-
-    @property
-    def id(self) -> str:
-        return self.spec.id
-
-    @property
-    def expires_at(self) -> int:
-        return self.spec.expires_at
-
-    @property
-    def takes_seconds(self) -> int:
-        return self.desk.submitter.takes_seconds
-
-    def accept(self) -> Coroutine[Any, Any, Accepted]:
-        return self.desk.accept(self.spec)
-
-    def withdraw(self) -> None:
-        """Nobody has heard of it."""
+        return await self.desk.accept(await self.prepare(submission, under=issued))

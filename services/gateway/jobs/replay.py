@@ -22,8 +22,8 @@ from services.gateway.http.asking import small_object
 from services.gateway.http.edge import TRAIL
 from services.gateway.http.fields import Fields, whole
 from services.gateway.http.problems import INPUT_UNKNOWN, NOT_TERMINAL, Problem
+from services.gateway.jobs.desk import Desk, JobWork, Own
 from services.gateway.jobs.idempotency import Claim, First, Idempotency, Proposal, Replayed
-from services.gateway.jobs.posting import Desk, Own
 from services.gateway.jobs.submission import Caching, Submission
 from shared.clock import MILLISECONDS
 from shared.ids import Ids, IssuedId
@@ -75,7 +75,7 @@ class Replays:
         return used
 
     def _asked(self, origin: IssuedId, tenant: str, number: int, traceparent: str | None) -> "Replaying":
-        return Replaying(self._desk, self._ids, self._retention, origin, number, tenant, traceparent)
+        return Replaying(self._desk, tenant, traceparent, self._ids, self._retention, origin, number)
 
 
 def _claim(origin: IssuedId, tenant: str, number: int) -> Claim:
@@ -83,16 +83,13 @@ def _claim(origin: IssuedId, tenant: str, number: int) -> Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Replaying:
+class Replaying(JobWork):
     """One request for a replay: the `Work` of its number."""
 
-    desk: Desk
     ids: Ids
     retention: Retention
     origin: IssuedId
     number: int
-    tenant: str
-    traceparent: str | None
 
     async def propose(self) -> Proposal[Accepted]:
         job = await self._original()
@@ -101,13 +98,8 @@ class Replaying:
         issued = self.ids.issue_from(
             "job", self.tenant, self.origin.text, f"replay:{self.number}", created_at=now, lifetime_ms=lifetime
         )
-        return _Own(Own(self.desk, await self._spec(job, issued)), self.retention.until(job))
-
-    async def recall(self, id: str) -> Accepted:
-        return await self.desk.recall(id, self.tenant)
-
-    async def look_for(self, id: str) -> Accepted | None:
-        return await self.desk.look_for(id, self.tenant)
+        # its number must be known for as long as the original may be replayed
+        return Own(self.desk, await self._spec(job, issued), known_until=self.retention.until(job))
 
     async def accept_under(self, id: str) -> Accepted:
         issued = self.desk.statuses.verify(id, self.tenant)
@@ -131,36 +123,7 @@ class Replaying:
             labels=spec.labels,
             cache=Caching.OFF,
         )
-        prepared = await self.desk.submitter.prepare(
-            submission, tenant=self.tenant, traceparent=self.traceparent, under=issued
-        )
-        return replace(prepared, replay_of=spec.id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Own:
-    """A replay, whose number must be known for as long as the original may be replayed."""
-
-    job: Own
-    until: int
-
-    @property
-    def id(self) -> str:
-        return self.job.id
-
-    @property
-    def expires_at(self) -> int:
-        return max(self.until, self.job.expires_at)
-
-    @property
-    def takes_seconds(self) -> int:
-        return self.job.takes_seconds
-
-    async def accept(self) -> Accepted:
-        return await self.job.accept()
-
-    def withdraw(self) -> None:
-        """Nobody has heard of it."""
+        return replace(await self.prepare(submission, under=issued), replay_of=spec.id)
 
 
 def _number(body: Any) -> int:

@@ -15,7 +15,7 @@ from functools import partial
 
 from prometheus_client import Counter
 
-from services.gateway.aside import CLOSE_SECONDS, Aside
+from services.gateway.aside import Aside, wind_up
 from services.gateway.http.answers import Accepted
 from services.gateway.http.problems import GONE, Problem
 from services.gateway.jobs.finished import Finished
@@ -93,11 +93,7 @@ class Sharing:
 
     async def aclose(self) -> None:
         """Return when what is being accepted was, or was given up: who joins it later publishes it."""
-        if self._accepting:
-            _, late = await asyncio.wait(self._accepting.values(), timeout=CLOSE_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await wind_up(self._accepting.values())
 
     # Entering
 

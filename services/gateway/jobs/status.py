@@ -5,14 +5,12 @@ or foreign one costs no look-up. A missing document means, with certainty: withi
 it expired.
 """
 
-import asyncio
-
-from services.gateway.http.problems import gone, not_found, unavailable
+from services.gateway.http.problems import gone, not_found
 from services.gateway.jobs.finished import Finished, Kept
+from services.gateway.jobs.lookup import Lookup
 from services.gateway.settings import Settings
 from shared.cache.contract import LIVE_TTL_SECONDS, Snapshots
 from shared.clock import MILLISECONDS, Clock
-from shared.errors import CacheUnavailable, Overloaded, Unavailable
 from shared.ids import Ids, IssuedId
 from shared.models.job import Job, Retention
 from shared.models.public import Snapshot, snapshot, unclaimed
@@ -33,12 +31,9 @@ class Statuses:
     ) -> None:
         self._ids = ids
         self._finished = finished
-        self._cache = cache
-        self._store = store
+        self._lookup = Lookup("job", finished=finished, cache=cache, store=store, store_seconds=settings.store_seconds)
         self._retention = retention
         self._clock = clock
-        self._store_seconds = settings.store_seconds
-        self._reading: dict[str, asyncio.Task[Stored[Job] | None]] = {}
 
     def verify(self, id: str, tenant: str) -> IssuedId:
         """Raises Problem 404 for an id that was never issued to this tenant, without asking anyone."""
@@ -76,19 +71,13 @@ class Statuses:
 
     async def known(self, issued: IssuedId, *, at_least: int = 0) -> Snapshot | None:
         """As `read`, but None where nothing but the id is known: not even that the job was ever accepted."""
-        held = self._finished.get(issued.text)
-        if held is not None:
-            return held
-        cached = await self._cached(issued.text)
-        if self._finished.is_deleted(issued.text) or (cached is not None and cached.deleted):
-            raise gone()
-        if cached is None or cached.order < at_least:
+        copy = await self._lookup.copy(issued.text, at_least=at_least)
+        if copy is None:
             return await self._stored(issued)
-        if cached.unattempted and self._clock.now() > issued.created_at + LIVE_TTL_SECONDS * MILLISECONDS:
+        if copy.unattempted and self._clock.now() > issued.created_at + LIVE_TTL_SECONDS * MILLISECONDS:
             # Kept this long for those who wait. That an attempt began may have been lost on the way to Redis.
-            return await self._stored(issued) or cached
-        self._finished.put(cached)
-        return cached
+            return await self._stored(issued) or copy
+        return copy
 
     async def stored(self, issued: IssuedId) -> Snapshot:
         """The job's state by the store, or by its id where no worker has claimed it. Raises Problem as `read`."""
@@ -109,34 +98,10 @@ class Statuses:
 
     async def found(self, issued: IssuedId) -> Stored[Job] | None:
         """As `document`, with when it was written."""
-        try:
-            async with asyncio.timeout(self._store_seconds):
-                stored = await self._read_once(issued.text)
-        except (Unavailable, Overloaded, TimeoutError):
-            raise unavailable("The job cannot be read right now.") from None
+        stored = await self._lookup.document(issued.text)
         if stored is not None and self._retention.over(stored.value, self._clock.now()):
             raise gone()
         return stored
-
-    async def _read_once(self, id: str) -> Stored[Job] | None:
-        """However many ask for one job at once, the store is asked once."""
-        reading = self._reading.get(id)
-        if reading is None:
-            reading = asyncio.create_task(self._store.read(id), name=f"read {id}")
-            self._reading[id] = reading
-            reading.add_done_callback(lambda read: self._read(id, read))
-        return await asyncio.shield(reading)
-
-    def _read(self, id: str, reading: asyncio.Task[Stored[Job] | None]) -> None:
-        self._reading.pop(id, None)
-        if not reading.cancelled():
-            reading.exception()  # everyone who asked may have given up before it failed
-
-    async def _cached(self, id: str) -> Snapshot | None:
-        try:
-            return await self._cache.fetch(id)
-        except (CacheUnavailable, Overloaded):
-            return None
 
     def unclaimed(self, issued: IssuedId) -> Snapshot:
         """The state of a job that has no document. Raises Problem 410 past its retention."""

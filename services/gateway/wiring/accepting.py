@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from services.gateway.aside import Aside
 from services.gateway.catalogue.handlers import Handlers
+from services.gateway.jobs.desk import Desk
 from services.gateway.jobs.idempotency import Idempotency
-from services.gateway.jobs.posting import Desk, Posting
+from services.gateway.jobs.posting import Posting
 from services.gateway.jobs.sharing import Sharing
 from services.gateway.jobs.submit import Submitter
 from services.gateway.settings import Settings

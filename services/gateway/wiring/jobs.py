@@ -36,64 +36,82 @@ def job_endpoints(
     handlers: Handlers,
     cleaner: Cleaner,
 ) -> JobEndpoints:
-    statuses, retention, clock = reading.statuses, reading.retention, reading.clock
-    progress = reading.progress
-    telling = Telling(
+    telling = _telling(settings, adapters, reading, accepting)
+    return JobEndpoints(
+        posting=accepting.posting,
+        lists=_lists(adapters, reading),
+        jobs=Jobs(
+            statuses=reading.statuses,
+            waiting=reading.waiting,
+            progress=reading.progress,
+            run_times=adapters.statistics.run_times,
+        ),
+        deletes=_deletes(adapters, reading, telling, cleaner),
+        cancels=Cancels(
+            statuses=reading.statuses,
+            finished=reading.finished,
+            store=reading.store,
+            telling=telling,
+            retention=reading.retention,
+            clock=reading.clock,
+        ),
+        replays=Replays(
+            desk=accepting.desk, idempotency=accepting.idempotency, ids=reading.ids, retention=reading.retention
+        ),
+        explains=_explains(settings, adapters, reading, handlers),
+        events=Events(
+            statuses=reading.statuses,
+            waiting=reading.waiting,
+            feeds=reading.feeds,
+            progress=reading.progress,
+            chance=random.random,
+        ),
+    )
+
+
+def _telling(settings: Settings, adapters: Adapters, reading: Reading, accepting: Accepting) -> Telling:
+    return Telling(
         settings,
         teller=reading.cache,
         flights=RedisFlights(adapters.redis),
         caller=RedisCancellations(adapters.redis),
         publisher=adapters.publisher,
         aside=accepting.aside,
-        clock=clock,
+        clock=reading.clock,
     )
+
+
+def _lists(adapters: Adapters, reading: Reading) -> Lists:
+    return Lists(
+        lists=FirestoreJobLists(adapters.database),
+        recent=reading.recent,
+        ids=reading.ids,
+        cursors=Cursors(reading.keys),
+        retention=reading.retention,
+        clock=reading.clock,
+    )
+
+
+def _deletes(adapters: Adapters, reading: Reading, telling: Telling, cleaner: Cleaner) -> Deletes:
+    return Deletes(
+        statuses=reading.statuses,
+        finished=reading.finished,
+        store=reading.store,
+        timers=FirestoreTimers(adapters.database),
+        telling=telling,
+        cleaner=cleaner,
+        retention=reading.retention,
+        clock=reading.clock,
+    )
+
+
+def _explains(settings: Settings, adapters: Adapters, reading: Reading, handlers: Handlers) -> Explains:
     controls, board = FirestoreQueueControls(adapters.database), RedisLanes(adapters.redis)
-    queues = QueueStates(handlers, controls, board, Names(settings.prefix), clock)
-    return JobEndpoints(
-        posting=accepting.posting,
-        lists=Lists(
-            lists=FirestoreJobLists(adapters.database),
-            recent=reading.recent,
-            ids=reading.ids,
-            cursors=Cursors(reading.keys),
-            retention=retention,
-            clock=clock,
-        ),
-        jobs=Jobs(
-            statuses=statuses, waiting=reading.waiting, progress=progress, run_times=adapters.statistics.run_times
-        ),
-        deletes=Deletes(
-            statuses=statuses,
-            finished=reading.finished,
-            store=reading.store,
-            timers=FirestoreTimers(adapters.database),
-            telling=telling,
-            cleaner=cleaner,
-            retention=retention,
-            clock=clock,
-        ),
-        cancels=Cancels(
-            statuses=statuses,
-            finished=reading.finished,
-            store=reading.store,
-            telling=telling,
-            retention=retention,
-            clock=clock,
-        ),
-        replays=Replays(desk=accepting.desk, idempotency=accepting.idempotency, ids=reading.ids, retention=retention),
-        explains=Explains(
-            statuses=statuses,
-            cache=reading.cache,
-            handlers=handlers,
-            queues=queues,
-            run_times=adapters.statistics.run_times,
-            clock=clock,
-        ),
-        events=Events(
-            statuses=statuses,
-            waiting=reading.waiting,
-            feeds=reading.feeds,
-            progress=progress,
-            chance=random.random,
-        ),
+    return Explains(
+        statuses=reading.statuses,
+        cache=reading.cache,
+        handlers=handlers,
+        queues=QueueStates(handlers, controls, board, Names(settings.prefix), reading.clock),
+        run_times=adapters.statistics.run_times,
+        clock=reading.clock,
     )

@@ -12,7 +12,8 @@ from typing import Any, Final
 import orjson
 
 from shared.models import bitmap
-from shared.models.batch import Batch, BatchSpec, BatchStatus, Counts, Items, ReduceSpec, Reduction
+from shared.models.batch import Batch, BatchSpec, BatchStatus, ReduceSpec, Reduction
+from shared.models.batch_items import Counts, Items
 from shared.models.job import ErrorCode, JobError, JobStatus
 from shared.models.webhook import JobWebhook
 from shared.storage.batch_contract import BATCH_SHARDS

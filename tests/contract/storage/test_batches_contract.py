@@ -18,10 +18,10 @@ from shared.models.batch import (
     BatchSpec,
     BatchStatus,
     Chunk,
-    Items,
     ReduceSpec,
     Reduction,
 )
+from shared.models.batch_items import Items
 from shared.models.job import ErrorCode, JobError, JobStatus
 from shared.models.webhook import JobWebhook
 from shared.storage.batch_contract import (

@@ -42,7 +42,8 @@ from shared.lifecycle import Readiness, Runtime, running
 from shared.messaging.contract import Message
 from shared.messaging.memory import MemoryBroker, MemoryPublisher
 from shared.messaging.topics import Names, topology
-from shared.models.batch import Batch, Items
+from shared.models.batch import Batch
+from shared.models.batch_items import Items
 from shared.models.batch_public import batch_snapshot
 from shared.models.envelope import Envelope
 from shared.models.event import Event

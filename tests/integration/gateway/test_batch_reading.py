@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from shared.models import bitmap
-from shared.models.batch import BatchStatus, Items, Reduction
+from shared.models.batch import BatchStatus, Reduction
+from shared.models.batch_items import Items
 from shared.models.batch_public import CANCEL_REQUESTED
 from shared.models.job import ErrorCode, Job, JobError, JobStatus
 from shared.storage.batch_contract import change

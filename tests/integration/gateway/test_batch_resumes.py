@@ -9,7 +9,8 @@ import pytest
 
 from shared.messaging.contract import Message
 from shared.messaging.memory import Outage
-from shared.models.batch import BatchStatus, Items
+from shared.models.batch import BatchStatus
+from shared.models.batch_items import Items
 from shared.models.batch_public import SEALED
 from tests.integration.gateway.batch_bench import Bench, batch_bench, ndjson, texts, until
 

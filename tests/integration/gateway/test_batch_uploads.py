@@ -9,7 +9,8 @@ import pytest
 from shared.errors import BrokerUnavailable
 from shared.messaging.contract import Message
 from shared.messaging.memory import Outage
-from shared.models.batch import CHUNK_ITEMS, BatchStatus, Items
+from shared.models.batch import CHUNK_ITEMS, BatchStatus
+from shared.models.batch_items import Items
 from shared.models.batch_public import DEADLINE, SEALED
 from shared.models.event import Event
 from shared.models.job import Lane

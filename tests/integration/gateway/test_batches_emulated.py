@@ -27,7 +27,7 @@ from shared.lifecycle import Readiness, Runtime
 from shared.messaging.pubsub import PubSubChannel, PubSubSource
 from shared.messaging.topics import Names, topology
 from shared.models import bitmap
-from shared.models.batch import Items
+from shared.models.batch_items import Items
 from shared.models.batch_public import SEALED, batch_snapshot
 from shared.models.envelope import Envelope
 from shared.models.event import Event

@@ -10,7 +10,8 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
-from shared.models.batch import Batch, BatchSpec, Items
+from shared.models.batch import Batch, BatchSpec
+from shared.models.batch_items import Items
 from shared.models.batch_public import deadline_event, end_event, sealed_event
 from shared.models.delivery import DeliveryState, ErrorClass
 from shared.models.job import ErrorCode, Job, JobError, JobSpec

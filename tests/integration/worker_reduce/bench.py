@@ -22,7 +22,8 @@ from shared.lifecycle import Readiness, Runtime
 from shared.messaging.contract import Message
 from shared.messaging.topics import WEBHOOKS, Names, topology
 from shared.models import bitmap
-from shared.models.batch import Batch, BatchSpec, BatchStatus, Items, ReduceSpec
+from shared.models.batch import Batch, BatchSpec, BatchStatus, ReduceSpec
+from shared.models.batch_items import Items
 from shared.models.envelope import Envelope
 from shared.models.event import Event
 from shared.models.job import ErrorCode, Job, JobError, JobSpec

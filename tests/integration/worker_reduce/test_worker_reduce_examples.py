@@ -15,7 +15,8 @@ import pytest_asyncio
 from deploy.local.backends import Backends
 from examples import columns, corpus
 from shared.models import bitmap
-from shared.models.batch import Batch, BatchSpec, BatchStatus, Items, ReduceSpec
+from shared.models.batch import Batch, BatchSpec, BatchStatus, ReduceSpec
+from shared.models.batch_items import Items
 from shared.models.job import JobStatus
 from tests.integration.worker_reduce.bench import DAY_MS, TENANT, Bench, bench
 from tests.unit.examples.tables_made import measurements

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.load.bench import NO_OP, gateway, tokens
+from tests.load.bench import NO_OP, SLUICE, gateway, tokens
 from tests.load.firestore import finished_at, lags
 from tests.load.generator.plans import Single
 from tests.load.results import Quantity, Row, at_most
@@ -61,7 +61,7 @@ async def _run(bench: Bench, told: Row, whole: Row, system: System, number: int)
         seed=number,
     )
     tally = await bench.load(plan, count / _JOBS_PER_S, apart=False)
-    whole.judge(tally)
+    whole.judge(tally, of=SLUICE)
     jobs, bare = tally.latencies, tally.others
     whole.add({"whole_p50_ms": jobs.percentile(50) / 1e3, "whole_p99_ms": jobs.percentile(99) / 1e3})
     whole.add({"broker_p50_ms": bare.percentile(50) / 1e3})

@@ -60,7 +60,7 @@ async def saturate(bench: Bench, row: Row, server: Server, exchanges: Sequence[E
     address = server.address
     plan = Closed(address.host, address.port, list(exchanges), CONNECTIONS, WARM_SECONDS, seconds)
     tally = await bench.load(plan, WARM_SECONDS + seconds)
-    row.judge(tally)
+    row.judge(tally, of=server.name)
     if tally.cpu_seconds > _BUSY * tally.elapsed:
         row.note("the generator used a whole core: a figure of this row is its limit, not the server's")
     return tally

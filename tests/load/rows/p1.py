@@ -72,7 +72,7 @@ async def _round(bench: Bench, row: Row, hot: Sequence[Exchange], servers: dict[
 async def _at_half(bench: Bench, row: Row, server: Server, hot: Sequence[Exchange], rate: float) -> None:
     seconds, address = bench.arguments.seconds, server.address
     tally = await bench.load(Open(address.host, address.port, list(hot), CONNECTIONS, rate, seconds), seconds)
-    row.judge(tally)
+    row.judge(tally, of=server.name)
     latencies = tally.latencies
     row.add({"half_p50_ms": latencies.percentile(50) / 1e3, "half_p99_ms": latencies.percentile(99) / 1e3})
 

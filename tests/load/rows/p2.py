@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from deploy.local.steps import together
-from tests.load.bench import NO_OP, WARM_SECONDS, gateway, meter, tokens
+from tests.load.bench import NO_OP, SLUICE, WARM_SECONDS, gateway, meter, tokens
 from tests.load.client import stalls, statuses
 from tests.load.generator.http1 import post
 from tests.load.generator.plans import Closed, Exchange
@@ -73,7 +73,7 @@ async def _accept(bench: Bench, system: System, server: Server) -> Tally:
 
 async def _rival_run(bench: Bench, row: Row, system: System, queue: str, server: Server, ours: float) -> None:
     tally = await _accept(bench, system, server)
-    row.judge(tally)
+    row.judge(tally, of=server.name)
     if not tally.rate:
         raise ValueError(f"{queue} accepted nothing that can be compared")
     row.add({f"{queue}_per_s": tally.rate, f"of_{queue}": ours / tally.rate})
@@ -83,12 +83,12 @@ async def _run(bench: Bench, row: Row, system: System) -> float:
     used, stalled = meter(system), await stalls(system)
     tally = await _accept(bench, system, gateway(system))
     cpu, thousands = used.read(), max(len(tally.ids), 1) / 1_000
-    row.judge(tally)
+    row.judge(tally, of=SLUICE)
     row.add({"accepted_per_s": tally.rate, "stalls": await stalls(system) - stalled})
     row.add({"p50_ms": tally.latencies.percentile(50) / 1e3, "p99_ms": tally.latencies.percentile(99) / 1e3})
     row.add({"gateway_cpu": cpu["gateway"] / thousands, "broker_cpu": cpu.get("pubsub", 0.0) / thousands})
     sample = list(tally.ids)[:: max(len(tally.ids) // _SAMPLED, 1)]
     row.wrong += [
-        f"an accepted job is said to be {each}" for each in await statuses(system, sample) if each != "queued"
+        f"{SLUICE}: an accepted job is said to be {each}" for each in await statuses(system, sample) if each != "queued"
     ]
     return tally.rate

@@ -99,7 +99,7 @@ async def _load(bench: Bench, row: Row, system: System, server: Server) -> Tally
     seconds, address = bench.arguments.seconds, server.address
     plan = Jobs(address.host, address.port, tokens(system), NO_OP, IN_FLIGHT, WARM_SECONDS, seconds)
     tally = await bench.load(plan, WARM_SECONDS + seconds, apart=False)
-    row.judge(tally)
+    row.judge(tally, of=server.name)
     return tally
 
 

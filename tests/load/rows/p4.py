@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from deploy.local.steps import together
-from tests.load.bench import NO_OP, SLEEP, gateway, meter, tokens
+from tests.load.bench import NO_OP, SLEEP, SLUICE, gateway, meter, tokens
 from tests.load.client import stalls, until_held
 from tests.load.firestore import finished_at, lags
 from tests.load.generating import Generator, generator
@@ -99,7 +99,7 @@ class _Scene:
         """Every path taken and every pool filled, so that what the waiters add is theirs."""
         address = gateway(self.system).address
         plan = Jobs(address.host, address.port, tokens(self.system), NO_OP, CONNECTIONS, 0, _WARM_SECONDS)
-        self.row.judge(await self.bench.load(plan, _WARM_SECONDS, apart=False))
+        self.row.judge(await self.bench.load(plan, _WARM_SECONDS, apart=False), of=SLUICE)
 
     async def _submit(self) -> dict[str, str]:
         """Jobs for all waiters, with what each must come back with."""
@@ -111,7 +111,7 @@ class _Scene:
         ]
         plan = Closed(address.host, address.port, exchanges, CONNECTIONS, 0, seconds, check="accepted", count=count)
         tally = await self.bench.load(plan, seconds, apart=False)
-        self.row.judge(tally)
+        self.row.judge(tally, of=SLUICE)
         return {id: f'{{"slept": {naps[index % len(naps)]}}}' for id, index in tally.ids.items()}
 
     async def _gather(self, stack: AsyncExitStack, outputs: Mapping[str, str]) -> list[Generator]:
@@ -141,7 +141,7 @@ class _Scene:
 
     async def _judge(self, tallies: Sequence[Tally]) -> None:
         for tally in tallies:
-            self.row.judge(tally)
+            self.row.judge(tally, of=SLUICE)
         self.row.add({"answered": sum(tally.answered for tally in tallies)})
         self.row.add({"asked_again": sum(tally.asked_again for tally in tallies)})
         seen = {id: at for tally in tallies for id, at in tally.moments.items()}

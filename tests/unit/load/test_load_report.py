@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.load.generator.plans import Tally
 from tests.load.report import keep, table
 from tests.load.results import Quantity, Row, at_least, at_most, number
 
@@ -58,6 +59,17 @@ def test_wrong_answers_are_shown_and_counted() -> None:
     assert "P9: WRONG: fault 4" in shown
     assert "fault 5" not in shown
     assert "and 4 more" in shown
+
+
+def test_a_wrong_answer_is_shown_with_whose_it_was() -> None:
+    made, ours, theirs = row(), Tally(), Tally()
+    ours.fault("a job is lost")
+    theirs.fault("not every job was terminal")
+    made.judge(ours, of="Sluice")
+    made.judge(theirs, of="front-celery")
+    shown = table([made])
+    assert "P9: WRONG: Sluice: a job is lost" in shown
+    assert "P9: WRONG: front-celery: not every job was terminal" in shown
 
 
 def test_a_row_without_figures_is_shown_as_not_measured() -> None:

@@ -12,10 +12,11 @@ from services.gateway.aside import Aside
 from services.gateway.catalogue.handlers import Handlers
 from services.gateway.http.answers import Accepted
 from services.gateway.http.problems import Problem
+from services.gateway.jobs.desk import Desk
 from services.gateway.jobs.finished import Finished
 from services.gateway.jobs.hooks import JobHooks
 from services.gateway.jobs.idempotency import Claim, First, Idempotency, Replayed
-from services.gateway.jobs.posting import ROUTE, Desk, Order
+from services.gateway.jobs.posting import ROUTE, Order
 from services.gateway.jobs.sharing import Sharing
 from services.gateway.jobs.status import Statuses
 from services.gateway.jobs.submission import parse_submission
@@ -110,7 +111,7 @@ class Gateway:
 
     def order(self, body: dict[str, Any], tenant: str = TENANT) -> Order:
         submission = parse_submission(body, now=self.backends.clock.now())
-        return Order(self.desk, body, submission, tenant, TRACEPARENT)
+        return Order(self.desk, tenant, TRACEPARENT, body, submission)
 
     async def post(self, body: dict[str, Any], tenant: str = TENANT) -> Accepted:
         return await (await self.order(body, tenant).propose()).accept()

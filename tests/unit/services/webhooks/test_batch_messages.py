@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from services.webhooks.messages import MAX_BYTES, batch_message
-from shared.models.batch import Batch, BatchSpec, Items, ReduceSpec, Reduction
+from shared.models.batch import Batch, BatchSpec, ReduceSpec, Reduction
+from shared.models.batch_items import Items
 from shared.models.batch_public import end_event, render_batch
 from shared.models.event import Event
 from shared.models.job import ErrorCode, JobError, JobStatus

@@ -14,7 +14,8 @@ from services.worker.feed import MAX_ASKED, MAX_READ, MAX_TRIES, PAGE_BYTES, PAG
 from shared.clock import SystemClock
 from shared.ids import IdKeys, Ids
 from shared.models import bitmap
-from shared.models.batch import Batch, BatchSpec, BatchStatus, Items
+from shared.models.batch import Batch, BatchSpec, BatchStatus
+from shared.models.batch_items import Items
 from shared.models.job import Job
 from shared.storage.memory import MemoryDatabase, MemoryJobLists, MemoryJobs
 

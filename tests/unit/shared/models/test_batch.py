@@ -15,12 +15,12 @@ from shared.models.batch import (
     BatchEntry,
     BatchSpec,
     BatchStatus,
-    Items,
     ReduceSpec,
     Reduction,
     forget_at,
     kept_until,
 )
+from shared.models.batch_items import Items
 from shared.models.batch_public import batch_snapshot, end_event, render_batch, render_batch_entry
 from shared.models.event import Event
 from shared.models.job import JobStatus, Lane, Retention

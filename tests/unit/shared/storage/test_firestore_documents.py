@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.models.batch import Batch, BatchSpec, BatchStatus, Items, ReduceSpec, Reduction
+from shared.models.batch import Batch, BatchSpec, BatchStatus, ReduceSpec, Reduction
+from shared.models.batch_items import Items
 from shared.models.delivery import DeliveryState
 from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobStatus, Lane
 from shared.models.webhook import JobWebhook

@@ -4,13 +4,11 @@ import asyncio
 
 import pytest
 
-from services.worker.execution.frames import Decoder
-from services.worker.execution.messages import Cancel, Finished, Ping, Pong, Run, ToWorker, read_to_worker
+from services.worker.execution.messages import Cancel, Finished, Ping, Pong, Run
 from services.worker.execution.outcomes import Failed, Succeeded
 from services.worker.execution.runner.server import Server
-from services.worker.execution.settings import ExecutionSettings
-from services.worker.execution.setup import Setup
 from sluice import Handlers
+from tests.unit.services.worker.execution.wire import Wire, served
 
 handlers = Handlers()
 
@@ -25,26 +23,6 @@ async def wait(input: int) -> None:
     await asyncio.Event().wait()
 
 
-class Wire(asyncio.Transport):
-    """What was written, as messages."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._decoder = Decoder(1_000_000)
-        self.messages: asyncio.Queue[ToWorker] = asyncio.Queue()
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        for frame in self._decoder.feed(bytes(data)):
-            self.messages.put_nowait(read_to_worker(frame))
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
-
-    async def next(self) -> ToWorker:
-        async with asyncio.timeout(5):
-            return await self.messages.get()
-
-
 @pytest.fixture
 async def wire() -> Wire:
     return Wire()
@@ -52,11 +30,7 @@ async def wire() -> Wire:
 
 @pytest.fixture
 async def server(wire: Wire) -> Server:
-    setup = Setup.of(ExecutionSettings(handlers=()), "solo", worker_pid=1, socket_fd=2, mark_fd=-1)
-    definitions = {each.name: each for each in handlers}
-    server = Server(definitions, memoryview(bytearray(8)).cast("Q"), setup)
-    server.connection_made(wire)
-    return server
+    return served(handlers, "solo", wire)
 
 
 def run(number: int, handler: str) -> bytes:
