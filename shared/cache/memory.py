@@ -83,6 +83,10 @@ class MemoryCache:
         self.check()
         return self._jobs.get(id)
 
+    async def fetch_all(self, ids: Sequence[str]) -> Sequence[Snapshot | None]:
+        self.check()
+        return [self._jobs.get(job) for job in ids]
+
     async def watch(self, gateway: str, ids: Sequence[str]) -> Sequence[Snapshot | None]:
         self.check()
         return [self._watch(gateway, job) for job in ids]

@@ -14,8 +14,8 @@ from aiohttp import web
 from services.gateway.http.problems import Problem, unavailable
 from shared.clock import Clock
 
-TICK_SECONDS = 0.02
-SMOOTHING = 0.3
+TICK_SECONDS = 0.05
+SMOOTHING = 0.6
 STALL_MILLISECONDS = 100
 
 

@@ -3,8 +3,9 @@
 A waiter registers this gateway in Redis under the job's id, with all that came in the same moment, and is a few hundred
 bytes from then on: no task, no timer. Whoever changes the job publishes its new state on this gateway's one channel. A
 waiter that hears nothing looks again every 10–15 s, all of them in few round trips, and so does everyone after the
-channel was lost. Nobody polls the store: while Redis answers, the store knows more only of a job whose telling was
-lost, so waiters ask it by turns, at a pace that a crowd does not change.
+channel was lost; who was not told of what it finds registers anew, and everyone does now and then. Nobody polls the
+store: while Redis answers, the store knows more only of a job whose telling was lost, so waiters ask it by turns, at a
+pace that a crowd does not change.
 
 Used by `express` for the many (`hold`), by `jobs` and `posting` for the rest (`wait`), and by `events` (`held`).
 """
@@ -29,6 +30,9 @@ from shared.models.public import Snapshot
 RECHECK_TICK_SECONDS = 1.0
 TICKS_A_SECOND = 10
 """How exactly waits end. One sweep ends all of them: a timer each would cost more than the rest of a waiter."""
+REGISTER_SECONDS = 36.0
+"""Between the registrations of a waiter, of which a re-check may be late: Redis keeps one, and what it knows of a job
+that nobody has begun, for a minute at least."""
 LOOK_AT_ONCE = 500
 """Waiters that look again in one round trip."""
 STORE_LOOKS_A_TICK = 100
@@ -242,7 +246,7 @@ class Waiting:
         """Where Redis does not answer, the store is asked at once."""
         for piece in _pieces(watches):
             try:
-                await self._register(piece)
+                await self._look(piece)
             except (CacheUnavailable, Overloaded):
                 await self._ask_store(piece)
             else:
@@ -263,15 +267,32 @@ class Waiting:
             del self._turns[watch]
         await self._ask_store(turns)
 
+    async def _look(self, watches: Sequence[Watch]) -> None:
+        """Look at what Redis keeps of these jobs.
+
+        Register anew where that is due, and where this gateway was not told: nothing is kept, or something newer than
+        was heard. Raises CacheUnavailable, Overloaded.
+        """
+        for watch in watches:
+            watch.recheck_at = self._next_recheck()
+        due = self._clock.monotonic() - REGISTER_SECONDS
+        kept = await self._cache.fetch_all([watch.issued.text for watch in watches])
+        untold = (snapshot is None or watch.is_news(snapshot) for watch, snapshot in zip(watches, kept, strict=True))
+        await self._register(
+            [watch for watch, anew in zip(watches, untold, strict=True) if anew or watch.registered_at <= due]
+        )
+
     async def _register(self, watches: Sequence[Watch]) -> Sequence[Watch]:
         """Have this gateway told of these jobs; returns those that Redis knows nothing of.
 
         Raises CacheUnavailable, Overloaded.
         """
+        now = self._clock.monotonic()
         for watch in watches:
             watch.recheck_at = self._next_recheck()
         kept = await self._cache.watch(self._gateway, [watch.issued.text for watch in watches])
-        for snapshot in kept:
+        for watch, snapshot in zip(watches, kept, strict=True):
+            watch.registered_at = now
             if snapshot is not None:
                 self._hear(snapshot)
         return [watch for watch, snapshot in zip(watches, kept, strict=True) if snapshot is None]

@@ -4,6 +4,7 @@ There can be 16,000 of them a process, so they are slots, not tasks. `waiting` m
 """
 
 import asyncio
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,11 +31,12 @@ class Holder(Protocol):
 class Watch:
     """Everyone on this gateway who waits for one job."""
 
-    __slots__ = ("holders", "issued", "latest", "recheck_at")
+    __slots__ = ("holders", "issued", "latest", "recheck_at", "registered_at")
 
     def __init__(self, issued: IssuedId, recheck_at: float) -> None:
         self.issued = issued
         self.recheck_at = recheck_at
+        self.registered_at = -math.inf
         self.latest: Snapshot | None = None
         self.holders: dict[Holder, None] = {}
         """In the order in which they came."""
@@ -45,8 +47,11 @@ class Watch:
     def part(self, holder: Holder) -> None:
         del self.holders[holder]
 
+    def is_news(self, snapshot: Snapshot) -> bool:
+        return self.latest is None or snapshot.order > self.latest.order
+
     def hear(self, snapshot: Snapshot) -> None:
-        if self.latest is None or snapshot.order > self.latest.order:
+        if self.is_news(snapshot):
             self.latest = snapshot
             self.wake()
 

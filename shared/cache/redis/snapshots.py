@@ -1,6 +1,6 @@
 """Snapshots of jobs in Redis: kept, read, watched and published. Every service's `Teller`, `Snapshots`, `Eraser`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -37,14 +37,12 @@ class RedisSnapshots:
     async def fetch(self, id: str) -> Snapshot | None:
         return decode(id, await self._connection.get(job_key(id)))
 
+    async def fetch_all(self, ids: Sequence[str]) -> Sequence[Snapshot | None]:
+        return await self._each(ids, lambda id: self._connection.get(job_key(id)))
+
     async def watch(self, gateway: str, ids: Sequence[str]) -> Sequence[Snapshot | None]:
-        found: list[Snapshot | None] = []
         arguments = (gateway, WATCH_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS)
-        for start in range(0, len(ids), MAX_BATCH_CALLS):  # in pieces, so that other calls find room between them
-            piece = ids[start : start + MAX_BATCH_CALLS]
-            runs = [self._connection.run(_WATCH, job_keys(job), arguments) for job in piece]
-            found += map(decode, piece, await _all(runs))
-        return found
+        return await self._each(ids, lambda id: self._connection.run(_WATCH, job_keys(id), arguments))
 
     async def unwatch(self, gateway: str, id: str) -> None:
         await self._connection.execute("SREM", watch_key(id), gateway)
@@ -54,6 +52,14 @@ class RedisSnapshots:
         arguments = (encode(gone), TERMINAL_TTL_SECONDS, encode_message(gone))
         keys = (*job_keys(id), stream_key(id), progress_key(id), follow_key(id))
         await self._connection.run(_ERASE, keys, arguments)
+
+    async def _each(self, ids: Sequence[str], ask: Callable[[str], Answer]) -> Sequence[Snapshot | None]:
+        """In pieces, so that other calls find room between them."""
+        found: list[Snapshot | None] = []
+        for start in range(0, len(ids), MAX_BATCH_CALLS):
+            piece = ids[start : start + MAX_BATCH_CALLS]
+            found += map(decode, piece, await _all([ask(id) for id in piece]))
+        return found
 
     def listen(self, gateway: str) -> AbstractAsyncContextManager[AsyncIterator[Snapshot]]:
         return subscribe(self._connection.address, f"gw:{gateway}", decode_message, _ALL_GATEWAYS)

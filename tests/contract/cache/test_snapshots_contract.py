@@ -130,8 +130,27 @@ async def test_watching_reads_what_is_kept_in_the_order_asked(subject: Subject, 
     assert [each and each.id for each in found] == [*reversed(jobs), None, jobs[0]]
 
 
+async def test_all_that_is_kept_is_read_in_the_order_asked(subject: Subject, new_job: NewJob) -> None:
+    jobs = [new_job() for _ in range(300)]
+    await asyncio.gather(*(subject.other.tell(state(job, 7, terminal=n % 2 == 0)) for n, job in enumerate(jobs)))
+    asked = [*reversed(jobs), new_job(), jobs[0]]
+    found = await subject.cache.fetch_all(asked)
+    assert [each and each.id for each in found] == [*reversed(jobs), None, jobs[0]]
+
+
+async def test_reading_all_watches_and_keeps_nothing(subject: Subject, job: str, gateway: str) -> None:
+    await subject.cache.tell(state(job, 256))
+    async with subject.cache.listen(gateway) as heard:
+        assert await subject.cache.fetch_all([job]) == [state(job, 256)]
+        await subject.cache.tell(state(job, 257))
+        await subject.cache.watch(gateway, [job])
+        await subject.cache.tell(state(job, 258))
+        assert await anext(heard) == state(job, 258)
+
+
 async def test_watching_no_job_is_nothing(subject: Subject, gateway: str) -> None:
     assert list(await subject.cache.watch(gateway, [])) == []
+    assert list(await subject.cache.fetch_all([])) == []
 
 
 async def test_a_watched_job_is_heard_in_the_order_told(subject: Subject, new_job: NewJob, gateway: str) -> None:
