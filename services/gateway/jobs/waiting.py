@@ -268,19 +268,16 @@ class Waiting:
         await self._ask_store(turns)
 
     async def _look(self, watches: Sequence[Watch]) -> None:
-        """Look at what Redis keeps of these jobs.
+        """Look at what Redis keeps of these jobs, and register anew where that is due, or something was not told.
 
-        Register anew where that is due, and where this gateway was not told: nothing is kept, or something newer than
-        was heard. Raises CacheUnavailable, Overloaded.
+        Raises CacheUnavailable, Overloaded.
         """
         for watch in watches:
             watch.recheck_at = self._next_recheck()
         due = self._clock.monotonic() - REGISTER_SECONDS
         kept = await self._cache.fetch_all([watch.issued.text for watch in watches])
-        untold = (snapshot is None or watch.is_news(snapshot) for watch, snapshot in zip(watches, kept, strict=True))
-        await self._register(
-            [watch for watch, anew in zip(watches, untold, strict=True) if anew or watch.registered_at <= due]
-        )
+        found = zip(watches, kept, strict=True)
+        await self._register([each for each, state in found if each.registered_at <= due or each.untold(state)])
 
     async def _register(self, watches: Sequence[Watch]) -> Sequence[Watch]:
         """Have this gateway told of these jobs; returns those that Redis knows nothing of.

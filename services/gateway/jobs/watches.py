@@ -47,11 +47,12 @@ class Watch:
     def part(self, holder: Holder) -> None:
         del self.holders[holder]
 
-    def is_news(self, snapshot: Snapshot) -> bool:
-        return self.latest is None or snapshot.order > self.latest.order
+    def untold(self, kept: Snapshot | None) -> bool:
+        """Whether what Redis keeps shows that this gateway was not told, or will not be: it is newer, or nothing."""
+        return kept is None or self.latest is None or kept.order > self.latest.order
 
     def hear(self, snapshot: Snapshot) -> None:
-        if self.is_news(snapshot):
+        if self.untold(snapshot):
             self.latest = snapshot
             self.wake()
 

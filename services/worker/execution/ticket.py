@@ -1,17 +1,28 @@
 """A task on its way through the engine, from `Engine.run` to its outcome."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from services.worker.execution.outcomes import Canceled, Interrupted, Outcome, Rejected, TimedOut
 from services.worker.execution.task import OnReport, OutputFeed, Task
 
-if TYPE_CHECKING:
-    from services.worker.execution.handle import RunnerHandle
-    from services.worker.execution.line import Turn
-
 Verdict = TimedOut | Canceled | Interrupted | Rejected
 """An outcome that the worker's side has decided on, whatever the handler says from then on."""
+
+
+class Place(Protocol):
+    """In a line for a runner."""
+
+    def done(self) -> bool: ...
+    def set_result(self, outcome: Canceled | Interrupted, /) -> None:
+        """There will be no runner."""
+
+
+class Runner(Protocol):
+    """Where a task runs."""
+
+    def give_up(self, ticket: "Ticket", verdict: Verdict) -> None:
+        """Make the handler stop; the outcome will be `verdict`. Of two, the first counts."""
 
 
 class Ticket:
@@ -27,10 +38,9 @@ class Ticket:
         self.outputs = outputs
         """Of a reducer."""
         self.outcome = outcome
-        self.turn: asyncio.Future[Turn] | None = None
+        self.turn: Place | None = None
         """While it waits, or has waited, for a runner."""
-        self.runner: RunnerHandle | None = None
-        """Where it runs."""
+        self.runner: Runner | None = None
         self.number = 0
         """The run's number at its runner."""
         self.verdict: Verdict | None = None
