@@ -90,6 +90,7 @@ async def gateway(settings: Settings, runtime: Runtime) -> AsyncIterator[Service
 
                 async def stop_taking() -> None:
                     await asyncio.sleep(settings.linger_seconds)
+                    adapters.statistics.run_times.spread_out()
                     waiting.release_all()
                     await server.stop_listening()
 

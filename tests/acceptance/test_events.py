@@ -173,6 +173,7 @@ async def test_many_follow_one_job(api: ApiClient) -> None:
 
 
 async def test_followers_count_as_held_and_leave_nothing(api: ApiClient, system: System) -> None:
+    """R27."""
     before = await held(api, system)
     id = (await api.submit("debug.sleep", {"seconds": 60})).json["id"]
     connector = aiohttp.TCPConnector(limit=0)
@@ -228,6 +229,7 @@ async def test_redis_flushed_is_a_gap_and_no_end(api: ApiClient, system: System)
 
 
 async def test_a_draining_gateway_ends_streams_with_a_hint(fleet: System, crowd: ApiClient) -> None:
+    """R26: to come back at different moments, where another gateway goes on."""
     id = (await crowd.submit("counted.plain", {"file": "/dev/null", "seconds": 12})).json["id"]
     await until(crowd, id, lambda job: job["status"] == "running")
     async with asyncio.TaskGroup() as group:

@@ -5,6 +5,7 @@ Used where a handler is shown, where a job is explained, and for `Retry-After` o
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,8 @@ PAGE: Final = 16
 """Documents read at once: what is read in one turn of the loop keeps all requests waiting."""
 MOST_PAGES: Final = 64
 LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS = 1, 30
+SPREAD_SECONDS: Final = 4
+"""Over which those come back who were let go together."""
 _HANDLER: Final = b',"handler":"'
 _HEAD: Final = 128
 """Bytes of a job's JSON in which its handler stands."""
@@ -37,9 +40,13 @@ class RunTime:
 
 
 class RunTimes:
-    def __init__(self, statistics: StatisticsReader, clock: Clock) -> None:
+    """chance: uniform in 0…1."""
+
+    def __init__(self, statistics: StatisticsReader, clock: Clock, chance: Callable[[], float]) -> None:
         self._statistics = statistics
         self._clock = clock
+        self._chance = chance
+        self._spread = 0
         self._known: dict[str, RunTime] = {}
         self._retry_after: dict[bytes, int] = {}
 
@@ -62,8 +69,15 @@ class RunTimes:
         """None where it has not run lately, or nobody knows."""
         return None if handler is None else self._known.get(handler)
 
+    def spread_out(self) -> None:
+        """The gateway leaves: all who are held are answered in one moment, and are not to come back in one."""
+        self._spread = SPREAD_SECONDS
+
     def retry_after(self, state: Snapshot) -> int:
         """Seconds after which it is worth to look at an unfinished job again: about a run of its handler."""
+        return self._usual(state) + round(self._spread * self._chance()) if self._spread else self._usual(state)
+
+    def _usual(self, state: Snapshot) -> int:
         start = state.body.find(_HANDLER, 0, _HEAD)
         if start < 0 or not self._retry_after:
             return LEAST_RETRY_SECONDS

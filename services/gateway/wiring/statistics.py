@@ -1,5 +1,6 @@
 """The part of the composition root that counts what is asked for, and reads what aggregators have counted."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,6 @@ async def statistics_parts(
     """Ends when what was counted is told."""
     store = FirestoreStatistics(database)
     usage = Usage(publisher, Names(settings.prefix).events, clock)
-    run_times = RunTimes(store, clock)
+    run_times = RunTimes(store, clock, random.random)
     async with aclosing(usage), running(usage.run(), run_times.follow(settings.run_times_seconds)):
         yield StatisticsParts(usage, run_times, StatisticsRoutes(store, clock))

@@ -244,6 +244,7 @@ async def test_the_lane_has_a_connection_that_the_application_had(bench: Bench, 
 
 
 async def test_a_client_that_leaves_is_held_no_more(bench: Bench, client: Client) -> None:
+    """R27."""
     job = bench.queued()
     await bench.backends.cache.tell(snapshot(job))
     client.send("GET", f"/v1/jobs/{job.spec.id}", Prefer="wait=30")
@@ -257,6 +258,7 @@ async def test_a_client_that_leaves_is_held_no_more(bench: Bench, client: Client
 
 
 async def test_whoever_is_held_is_answered_when_the_gateway_leaves(bench: Bench) -> None:
+    """R26: with the state, and to come back at different moments."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(bench.connected()) for _ in range(5)]
         for client in clients:
@@ -264,8 +266,11 @@ async def test_whoever_is_held_is_answered_when_the_gateway_leaves(bench: Bench)
             await bench.backends.cache.tell(snapshot(job))
             client.send("GET", f"/v1/jobs/{job.spec.id}", Prefer="wait=30")
         await bench.until_held(5)
+        bench.run_times.spread_out()
         bench.waiting.release_all()
-        assert [(await client.reply()).status for client in clients] == [200] * 5
+        replies = [await client.reply() for client in clients]
+        assert {(each.status, orjson.loads(each.body)["status"]) for each in replies} == {(200, "queued")}
+        assert {each.headers["Retry-After"] for each in replies} == {"1", "3", "5"}
         await asyncio.wait_for(bench.edge.idle(), 5)
 
 

@@ -40,7 +40,7 @@ class Bench:
         catalogue = MemoryCatalogue(self.database)
         self.announce = catalogue.announce
         self.handlers = Handlers(catalogue, self.clock)
-        self.run_times = RunTimes(MemoryStatistics(self.database), self.clock)
+        self.run_times = RunTimes(MemoryStatistics(self.database), self.clock, lambda: 0.5)
         self.routes = CatalogueRoutes(self.handlers, Cursors(IdKeys({1: b"k" * 32})), self.run_times)
 
     async def page(self, **query: str) -> tuple[int, Any]:

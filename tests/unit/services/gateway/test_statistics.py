@@ -33,7 +33,7 @@ class Bench:
         self.clock = ManualClock()
         self.store = MemoryStatistics(MemoryDatabase(self.clock))
         self.routes = StatisticsRoutes(self.store, self.clock)
-        self.run_times = RunTimes(self.store, self.clock)
+        self.run_times = RunTimes(self.store, self.clock, lambda: 0.5)
         self.now = Step.HOUR.start(self.clock.now())
 
     async def put(
