@@ -15,7 +15,7 @@ from services.gateway.http.problems import Problem, unavailable
 from shared.clock import Clock
 
 TICK_SECONDS = 0.05
-SMOOTHING = 0.6
+SMOOTHING = 0.3
 STALL_MILLISECONDS = 100
 
 
