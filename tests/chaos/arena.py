@@ -41,6 +41,7 @@ READY_SECONDS: Final = 180.0
 """For all to be well again, on a machine that may be busy with other things."""
 TICK_SECONDS: Final = 0.05
 POINTED: Final = "tests.chaos.worker_main"
+ALTERED: Final = {"worker": POINTED, "aggregator": "tests.chaos.aggregator_main"}
 ENVIRON: Final[Mapping[str, str]] = {
     "SLUICE_LEASE_SECONDS": str(LEASE_SECONDS),
     "SLUICE_PUBLISH_SECONDS": str(PUBLISH_SECONDS),
@@ -56,12 +57,15 @@ ENVIRON: Final[Mapping[str, str]] = {
 class Plan:
     """What an arena is made of.
 
-    pointed: workers with crash points (`worker_main`) in place of the real ones.
+    pointed: workers with crash points (`worker_main`), and aggregators that may have a bug (`aggregator_main`), in
+    place of the real ones.
     processes: how many of each service. services: instead of those of `make run`.
     """
 
     pointed: bool = True
-    processes: Mapping[str, int] = field(default_factory=lambda: {"gateway": 2, "worker": 2, "scheduler": 2})
+    processes: Mapping[str, int] = field(
+        default_factory=lambda: {"gateway": 2, "worker": 2, "scheduler": 2, "aggregator": 2}
+    )
     services: tuple[ServiceSpec, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -69,8 +73,7 @@ class Plan:
         if self.services or not self.pointed:
             return self.services or SERVICES
         return tuple(
-            ServiceSpec(spec.name, POINTED, spec.needs, spec.processes) if spec.name == "worker" else spec
-            for spec in SERVICES
+            ServiceSpec(spec.name, ALTERED.get(spec.name, spec.module), spec.needs, spec.processes) for spec in SERVICES
         )
 
 
@@ -99,7 +102,9 @@ class Arena:
     @property
     def cast(self) -> Cast:
         names = {name: tuple(process.name for process in group) for name, group in self.system.services.items()}
-        return Cast(names["gateway"], names.get("worker", ()), names["scheduler"], LEASE_SECONDS)
+        return Cast(
+            names["gateway"], names.get("worker", ()), names["scheduler"], LEASE_SECONDS, names.get("aggregator", ())
+        )
 
     def redis(self) -> Redis:
         """A client past the proxy."""

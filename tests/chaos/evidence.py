@@ -4,6 +4,7 @@ Gathered after healing: the stores are asked directly, past the proxies and the 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from shared.cache.redis.keys import job_key
 from shared.errors import BrokerUnavailable
 from shared.messaging.pubsub import PubSubChannel, PubSubSource
 from shared.messaging.topics import Names, Subscription, Topology
+from shared.models.batch import BatchStatus
+from shared.models.event import Event
 from shared.models.job import Job
 from shared.models.public import Snapshot
 from shared.storage.firestore import FirestoreDatabase, FirestoreJobs
@@ -30,7 +33,9 @@ from tests.chaos.work import Piece
 
 _AT_ONCE: Final = 500
 _TICK_SECONDS: Final = 0.2
-_PATIENT: Final = Limits(deadline_seconds=60.0)
+_REMEMBERED: Final = 5_000
+_BATCH_ENDS: Final = frozenset(f"batch.{status}" for status in BatchStatus if status.terminal)
+PATIENT: Final = Limits(deadline_seconds=60.0)
 """Whoever judges waits, however busy the machine is."""
 
 
@@ -67,19 +72,27 @@ class Tap:
         self._source = source
         self._subscription = subscription
         self.heard: dict[str, list[Told]] = {}
+        self.ends: dict[str, list[Event]] = {}
+        """By batch, each telling of its end, in the order heard."""
+        self.bodies: deque[bytes] = deque(maxlen=_REMEMBERED)
+        """Of the last events of any kind."""
 
     async def listen(self) -> None:
         """Until cancelled."""
         while True:
             try:
                 for delivery in await self._source.pull(self._subscription, limit=1_000, wait_seconds=2.0):
+                    self.bodies.append(delivery.message.body)
                     self._hear(orjson.loads(delivery.message.body))
                     await self._source.acknowledge(delivery)
             except BrokerUnavailable:
                 await asyncio.sleep(_TICK_SECONDS)
 
     def _hear(self, event: dict[str, Any]) -> None:
-        """What is told of the state of a job; gateways and aggregators tell of other things, too."""
+        """What is told of the state of a job, or of the end of a batch; there are other things that are told, too."""
+        if event["type"] in _BATCH_ENDS:
+            end = Event.decode(self.bodies[-1])
+            self.ends.setdefault(end.data["id"], []).append(end)
         if not event["type"].startswith("job.") or event["type"] == "job.retried":
             return
         data = event["data"]
@@ -109,7 +122,7 @@ async def tapped(project: str, prefix: str, pubsub: str) -> AsyncIterator[Tap]:
 async def stored(project: str, firestore: str, ids: Iterable[str]) -> dict[str, Job]:
     """What the store has of these jobs."""
     wanted, found = list(ids), {}
-    async with FirestoreDatabase(project, firestore, limits=_PATIENT) as database:
+    async with FirestoreDatabase(project, firestore, limits=PATIENT) as database:
         jobs = FirestoreJobs(database)
         for start in range(0, len(wanted), _AT_ONCE):
             piece = wanted[start : start + _AT_ONCE]

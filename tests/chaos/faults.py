@@ -13,6 +13,8 @@ from tests.chaos.proxy import Condition, Passing, Refusing, RepliesLost, Silent
 
 Link = Literal["broker", "store", "cache"]
 LINKS: Final[tuple[Link, ...]] = ("broker", "store", "cache")
+ACKNOWLEDGED_SECONDS: Final = 12.0
+"""So long frozen, whoever holds messages loses them to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,19 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """Events that were told are told once more, in another order. seed: decides which, and the order."""
+
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """Messages that no worker can read are in the queue."""
 
 
-Fault = Kill | KillRunner | Freeze | Terminate | Weather | Cut | Flush | RedisGone | Repeated | Unreadable
+Fault = Kill | KillRunner | Freeze | Terminate | Weather | Cut | Flush | RedisGone | Repeated | Replayed | Unreadable
 
 Make = Callable[[Random], Fault]
 """Draws the particulars of one kind of fault."""
@@ -110,6 +120,7 @@ class Cast:
     workers: tuple[str, ...]
     schedulers: tuple[str, ...]
     lease_seconds: float
+    aggregators: tuple[str, ...] = ()
 
 
 def schedule(rng: Random, cast: Cast, *, pace: float) -> Iterator[Moment]:
@@ -128,6 +139,7 @@ def _tracks(cast: Cast) -> list[Sequence[tuple[int, Make]]]:
     return [
         *(_worker_faults(name, cast) for name in cast.workers),
         *(_process_faults(name) for name in (*cast.gateways, *cast.schedulers)),
+        *(_process_faults(name, most_frozen=ACKNOWLEDGED_SECONDS) for name in cast.aggregators),
         *(_link_faults(link) for link in LINKS),
         _REDIS_FAULTS,
         _MESSAGE_FAULTS,
@@ -159,7 +171,7 @@ def target_of(fault: Fault) -> str:
             return fault.link
         case Flush() | RedisGone():
             return "redis"
-        case Repeated() | Unreadable():
+        case Repeated() | Replayed() | Unreadable():
             return "messages"
 
 
@@ -194,10 +206,10 @@ def _worker_faults(name: str, cast: Cast) -> list[tuple[int, Make]]:
     ]
 
 
-def _process_faults(name: str) -> list[tuple[int, Make]]:
+def _process_faults(name: str, most_frozen: float = 4.0) -> list[tuple[int, Make]]:
     return [
         (2, lambda _: Kill(name)),
-        (2, lambda own: Freeze(name, _seconds(own, 0.5, 4.0))),
+        (2, lambda own: Freeze(name, _seconds(own, 0.5, most_frozen))),
         (1, lambda _: Terminate(name)),
     ]
 
@@ -223,5 +235,6 @@ _REDIS_FAULTS: Final[Sequence[tuple[int, Make]]] = (
 )
 _MESSAGE_FAULTS: Final[Sequence[tuple[int, Make]]] = (
     (3, lambda own: Repeated(own.randint(5, 40))),
+    (2, lambda own: Replayed(own.randint(20, 200), own.getrandbits(32))),
     (1, lambda _: Unreadable()),
 )

@@ -38,6 +38,9 @@ class Task:
     failures: int = 0
     """Attempts to be tried again."""
     reject: bool = False
+    amount: int = 0
+    """To be given back, so that there is something to be summed up."""
+    padding: str = ""
     kill_worker: str = ""
     """`start` or `end` of the first run: where it takes its whole worker with it. `always`: at each start."""
 
@@ -46,6 +49,7 @@ class Task:
 class Done:
     work: str
     run: str
+    amount: int = 0
 
 
 @handlers.on("chaos.work")
@@ -112,7 +116,7 @@ def _recorded(input: Task, job: JobContext) -> Iterator[Done]:
         _kill_worker()
     _kill_worker_once(input, job, "start")
     try:
-        yield Done(input.work, run)
+        yield Done(input.work, run, input.amount)
     except BaseException:
         recorder.record(What.RAISE)
         raise

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Iterable
+from random import Random
 from time import monotonic
 
 from redis.exceptions import RedisError
@@ -23,12 +24,13 @@ from tests.chaos.faults import (
     Moment,
     RedisGone,
     Repeated,
+    Replayed,
     Terminate,
     Unreadable,
     Weather,
     target_of,
 )
-from tests.chaos.messages import UNREADABLE, deliver, repeat
+from tests.chaos.messages import UNREADABLE, deliver, repeat, replay
 from tests.chaos.proxy import Passing
 
 _log = logging.getLogger("sluice.chaos")
@@ -42,6 +44,8 @@ async def inflict(place: Arena, fault: Fault) -> bool:
             return process.running and await _hit(place, process, fault)
         case Repeated(count):
             return await repeat(place, list(place.tap.heard)[-count:]) > 0
+        case Replayed(count, seed):
+            return await replay(place, list(place.tap.bodies), Random(seed), most=count) > 0
         case Unreadable():
             await deliver(place, UNREADABLE)
         case Weather() | Cut() | Flush() | RedisGone():

@@ -8,7 +8,7 @@ from typing import Final
 from tests.chaos.faults import Cast, Moment, kind_of, kinds, lasts, schedule, target_of
 from tests.chaos.work import LOSS, draw
 
-CAST: Final = Cast(("gateway-1", "gateway-2"), ("worker-1", "worker-2"), ("scheduler-1",), lease_seconds=4)
+CAST: Final = Cast(("gateway-1", "gateway-2"), ("worker-1", "worker-2"), ("scheduler-1",), 4, ("aggregator-1",))
 PACE: Final = 3.0
 
 
