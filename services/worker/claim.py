@@ -1,13 +1,15 @@
 """Claiming a job: who may run it is settled by one conditional write.
 
 Called by `work` for each message. The common case is one write that creates the document; whoever finds it there reads
-it and decides by the rules of `contend`, which is pure. Leases are judged by the store's own clock alone. A tombstone
-whose writer knew only the job's id gets the rest from the message.
+it and decides by the rules of `contend`, which is pure. Leases and lifetimes are judged by the store's own clock alone:
+the write that claims a job says when it was, and whoever claimed one too late ends it as expired before it starts. A
+tombstone whose writer knew only the job's id gets the rest from the message.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from services.worker.store_time import StoreTime
 from shared.clock import Clock
 from shared.errors import CommitUnknown, StoreUnavailable
 from shared.models.envelope import Envelope
@@ -70,12 +72,13 @@ class Claims:
         self._store = store
         self._claimant = claimant
         self._clock = clock
+        self._time = StoreTime(clock)
 
     async def claim(self, envelope: Envelope) -> Claim:
         """Raises StoreUnavailable when it could not be settled; nothing is held then."""
         now = self._clock.now()
         fresh = Job.queued(envelope.spec)
-        expired = now >= envelope.spec.expires_at
+        expired = self._time.reached(envelope.spec.expires_at)
         wanted = fresh.expired(at=now) if expired else self._claimant.take(fresh, attempt=envelope.attempt, at=now)
         for _ in range(MAX_ROUNDS):
             try:
@@ -83,7 +86,7 @@ class Claims:
             except CommitUnknown:
                 result = None
             if isinstance(result, Version):
-                return _settled(wanted, result)
+                return await self._begun(wanted, result)
             stored = await self._store.read(envelope.spec.id)
             if stored is not None:
                 return await self._contend(envelope, stored, wanted.fence)
@@ -96,16 +99,29 @@ class Claims:
             if found is None:
                 break
             if found.value.fence in fences and found.value.status is JobStatus.RUNNING:
-                return Claimed(found.value, found.version)
+                return await self._begun(found.value, found.version)
             ruling = contend(envelope, found, self._claimant, self._clock.now())
             if not isinstance(ruling, Job):
                 return ruling
             fences.add(ruling.fence)
             result = await self._write(ruling, found)
             if isinstance(result, Version):
-                return _settled(ruling, result)
+                self._time.heard(result)
+                return Over(ruling) if ruling.status.terminal else Claimed(ruling, result)
             found = await self._store.read(envelope.spec.id)
         raise StoreUnavailable("the claim could not be settled")
+
+    async def _begun(self, job: Job, version: Version) -> Claim:
+        """A claim whose writing says when it was. Of a first one that came too late, the job never starts."""
+        self._time.heard(version)
+        if job.status.terminal:
+            return Over(job)
+        if job.lost or job.attempt > 1 or version.updated_at < job.spec.expires_at * 1_000:
+            return Claimed(job, version)
+        late = replace(job, started_at=None).expired(at=self._clock.now())
+        if isinstance(await self._write(late, Stored(job, version, version.updated_at)), Version):
+            return Over(late)
+        raise StoreUnavailable("the end of a claim that came too late could not be settled")
 
     async def _write(self, ruling: Job, found: Stored[Job]) -> WriteResult | None:
         """None when it is not known whether it was written."""
@@ -128,7 +144,7 @@ def contend(envelope: Envelope, stored: Stored[Job], claimant: Claimant, now: in
         return job.canceled(at=now)
     if envelope.attempt <= job.attempt:
         return Old()
-    if now >= job.spec.expires_at:
+    if stored.read_at >= job.spec.expires_at * 1_000:
         return job.expired(at=now)
     return claimant.take(job, attempt=envelope.attempt, at=now)
 
@@ -158,7 +174,3 @@ def given_up(job: Job, *, at: int) -> Job:
     """Failed, for it took the worker with it too often."""
     reason = f"the worker was lost {job.lost} times while it ran"
     return job.failed(JobError(ErrorCode.WORKER_LOST, reason, retryable=False), at=at)
-
-
-def _settled(job: Job, version: Version) -> Claim:
-    return Over(job) if job.status.terminal else Claimed(job, version)

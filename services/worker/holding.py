@@ -35,6 +35,11 @@ class Holding:
         return self._job
 
     @property
+    def version(self) -> Version:
+        """Of the last write: of the claim, until the lease was renewed."""
+        return self._version
+
+    @property
     def lost(self) -> bool:
         return self._lost
 

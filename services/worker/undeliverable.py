@@ -34,10 +34,13 @@ _log = logging.getLogger("sluice.worker")
 
 @dataclass(frozen=True, slots=True)
 class Undertaker(Claimant):
-    """Claims a job for its end: what a worker would run, it leaves failed."""
+    """Claims a job for its end: what a worker would run, it leaves failed, or expired where its time has passed.
+
+    Our own clock will do for that: it decides over the name of the end alone.
+    """
 
     def take(self, job: Job, *, attempt: int, at: int) -> Job:
-        return job.undeliverable(GIVEN_UP, at=at)
+        return job.expired(at=at) if at >= job.spec.expires_at else job.undeliverable(GIVEN_UP, at=at)
 
 
 class Undeliverable:

@@ -49,7 +49,7 @@ from shared.messaging.contract import Acknowledge, Delivery, Redeliver, Verdict
 from shared.messaging.topics import Names
 from shared.models.envelope import Envelope, MalformedEnvelope
 from shared.models.job import ErrorCode, Job, JobError, JobStatus
-from shared.storage.contract import JobClaims, Timer
+from shared.storage.contract import JobClaims, Timer, Version
 from shared.telemetry.traces import Traces, Trail
 
 POISON_SECONDS = 60.0
@@ -162,7 +162,7 @@ class Work:
             try:
                 with tools.reports.of(holding.job) as following:
                     job = holding.job
-                    outcome = await tools.reducing.run(job.spec, _task(job), on_report=following.hear)
+                    outcome = await tools.reducing.run(job.spec, _task(job, holding.version), on_report=following.hear)
                     await tools.reports.flush(following)
             finally:
                 tools.keeper.drop(holding)
@@ -219,11 +219,11 @@ class Work:
             )
 
 
-def _task(job: Job) -> Task:
-    """The attempt, named by its fence: no other claim has it."""
+def _task(job: Job, claimed: Version) -> Task:
+    """The attempt, named by its fence: no other claim has it. What is left of the lifetime, the store's clock says."""
     spec = job.spec
-    started_at = job.started_at or 0
-    deadline_at = min(started_at + round(spec.timeout_seconds * MILLISECONDS), spec.expires_at)
+    left_ms = max(0, spec.expires_at - claimed.updated_at // 1_000)
+    allowed_ms = min(round(spec.timeout_seconds * MILLISECONDS), left_ms)
     return Task(
         run_id=job.fence,
         job_id=spec.id,
@@ -232,7 +232,7 @@ def _task(job: Job) -> Task:
         attempt=job.attempt,
         max_attempts=spec.max_attempts,
         fence=job.fence,
-        deadline_at=deadline_at,
-        timeout_seconds=max(0.0, (deadline_at - started_at) / MILLISECONDS),
+        deadline_at=(job.started_at or 0) + allowed_ms,
+        timeout_seconds=allowed_ms / MILLISECONDS,
         alone=job.lost >= ALONE_FROM_LOST,
     )

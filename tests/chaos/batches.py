@@ -22,6 +22,8 @@ REDUCTIONS: Final[Sequence[Mapping[str, Any] | None]] = (
 )
 PADDING: Final = "x" * 40_000
 """So that a batch of some seventy items is more than a chunk may have."""
+LONGEST_CANCELED_SECONDS: Final = 10.0
+"""Of an item whose batch is to be canceled: some of them run when that comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,17 @@ def draw(rng: Random, count: int, *, tag: str, items: int) -> list[Wanted]:
 
 
 def _draw_one(rng: Random, name: str, number: int, items: int) -> Wanted:
-    tasks = [_task(rng, f"{name}-{index}") for index in range(rng.randint(items // 2, items * 3 // 2))]
-    canceled_after = round(rng.uniform(0.5, 4.0), 2) if number % 3 == 2 else None
+    canceled_after = round(rng.uniform(0.5, 3.0), 2) if number % 3 == 2 else None
+    longest = 1.0 if canceled_after is None else LONGEST_CANCELED_SECONDS
+    count = rng.randint(items // 2, items * 3 // 2)
+    tasks = [_task(rng, f"{name}-{index}", longest) for index in range(count)]
     return Wanted(name, tasks, REDUCTIONS[number % 4], rng.random() < 0.5, canceled_after)
 
 
-def _task(rng: Random, work: str) -> dict[str, Any]:
+def _task(rng: Random, work: str, longest: float) -> dict[str, Any]:
     kind = rng.choices(({}, {"failures": 1}, {"reject": True}), weights=(86, 8, 6))[0]
-    return {"work": work, "seconds": round(rng.random() ** 3, 3), "amount": rng.randint(-1_000, 1_000), **kind}
+    seconds = round(rng.random() ** 3 * longest, 3)  # most are short
+    return {"work": work, "seconds": seconds, "amount": rng.randint(-1_000, 1_000), **kind}
 
 
 def reduced(reduce: Mapping[str, Any], outputs: Sequence[bytes]) -> Any:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.chaos.arena import Arena
 from tests.chaos.batch_trial import BatchTrial, batch_trial
-from tests.chaos.batches import REDUCTIONS, Wanted, draw
+from tests.chaos.batches import Wanted, draw
 from tests.chaos.conftest import Words
 from tests.chaos.evidence import until
 from tests.chaos.faults import Kill, schedule
@@ -101,7 +101,7 @@ async def test_the_judge_notices_a_planted_bug(trial: BatchTrial, rng: Random, b
 
 def _with_a_long_item(tag: str) -> Wanted:
     tasks = [{"work": f"{tag}long-{index}", "amount": index, "seconds": 0.0} for index in range(20)]
-    return Wanted(f"{tag}long", [*tasks, {"work": f"{tag}last", "seconds": LONG_SECONDS}], REDUCTIONS[0])
+    return Wanted(f"{tag}long", [*tasks, {"work": f"{tag}last", "seconds": LONG_SECONDS}])
 
 
 async def _all_but_one_are_over(trial: BatchTrial) -> None:

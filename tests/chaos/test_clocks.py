@@ -1,4 +1,7 @@
-"""Workers whose clocks are two hours apart: leases and fences are the store's business. R7 of `docs/guarantees.md`."""
+"""Workers whose clocks are two hours apart: leases, fences and lifetimes are the store's business.
+
+R7 of `docs/guarantees.md`.
+"""
 
 import asyncio
 import signal
@@ -13,14 +16,18 @@ from deploy.local.backends import Backends
 from deploy.local.services import SERVICES, ServiceSpec
 from tests.chaos import trees
 from tests.chaos.arena import POINTED, Arena, Plan, arena
-from tests.chaos.faults import Kill
+from tests.chaos.faults import Freeze, Kill
 from tests.chaos.inflict import inflict
 from tests.chaos.points import Deed
 from tests.chaos.trial import Trial
-from tests.chaos.work import Piece
+from tests.chaos.work import EXPIRY, Piece
 from tests.chaos.worker_main import CLOCKS
 
 JOBS: Final = 60
+LIFETIME_SECONDS: Final = 60
+STALE: Final = 20
+FROZEN_SECONDS: Final = 6.0
+"""Longer than the lifetime of what is to expire."""
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -80,3 +87,30 @@ async def test_r07_no_lease_lapses_early_or_late_for_a_wrong_clock(trial: Trial,
     verdict.require_sound()
     assert verdict.counts.succeeded == JOBS
     assert verdict.counts.restarts.keys() <= {"kill"}
+
+
+async def test_r07_no_lifetime_ends_early_for_a_wrong_clock(trial: Trial) -> None:
+    """R7, R13: jobs that may wait for a minute run on both workers, the one whose clock is an hour ahead included."""
+    pieces = [
+        Piece(f"{trial.tag}{n}", task={"seconds": 0.3}, options={"expires_in_seconds": LIFETIME_SECONDS})
+        for n in range(JOBS)
+    ]
+    await trial.load(pieces, JOBS)
+    verdict = await trial.verdict()
+    verdict.require_sound()
+    assert verdict.counts.succeeded == JOBS
+    workers = {process.pid for name, process in trial.place.services.items() if name.partition("-")[0] in CLOCKS}
+    assert {effect.worker for effect in trial.effects()} == workers
+
+
+async def test_r07_what_has_expired_never_starts_whatever_the_clocks_say(trial: Trial) -> None:
+    """R7, R13: accepted while no worker moves; past their lifetime when both do, the one that is behind included."""
+    pieces = [Piece(f"{trial.tag}{n}", EXPIRY, options={"expires_in_seconds": 1}) for n in range(STALE)]
+    freezes = [asyncio.create_task(inflict(trial.place, Freeze(f"{name}-1", FROZEN_SECONDS))) for name in CLOCKS]
+    await asyncio.sleep(0)
+    await trial.load(pieces, STALE)
+    await asyncio.gather(*freezes)
+    verdict = await trial.verdict()
+    assert not verdict.violations, "\n".join(map(str, verdict.violations))
+    assert verdict.counts.ends == {"expired": STALE}
+    assert not trial.effects()

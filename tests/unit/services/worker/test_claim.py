@@ -1,17 +1,18 @@
 """What a message is to a job that is stored already."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from services.worker.claim import MAX_LOST, Busy, Claimant, Claims, Old, Over, contend
+from services.worker.claim import MAX_LOST, Busy, Claim, Claimant, Claimed, Claims, Old, Over, contend
 from shared.clock import ManualClock
 from shared.models.envelope import Envelope
 from shared.models.job import ErrorCode, Job, JobError, JobSpec, JobStatus
-from shared.storage.contract import Stored, Version
+from shared.storage.contract import Stored, Version, WriteResult
 from shared.storage.memory import MemoryDatabase, MemoryJobs
 
 NOW = 1_750_000_000_000
+HOUR = 3_600_000
 SPEC = JobSpec("job_1", "acme", "h", "default", b"{}", NOW, NOW + 1_000_000, 30.0, 3)
 CLAIMANT = Claimant(worker="me", lease_seconds=15, fence=lambda: "mine")
 FAULT = JobError(ErrorCode.HANDLER_ERROR, "no", retryable=True)
@@ -19,12 +20,13 @@ RUNNING = Job.queued(SPEC).claimed(attempt=1, fence="theirs", worker="them", lea
 WAITING = RUNNING.waiting(FAULT, until=NOW + 5, at=NOW + 1)
 
 
-def stored(job: Job, idle_seconds: float = 0.0) -> Stored[Job]:
-    return Stored(job, Version(1_000_000), 1_000_000 + round(idle_seconds * 1e6))
+def stored(job: Job, idle_seconds: float = 0.0, read_at: int = NOW) -> Stored[Job]:
+    return Stored(job, Version(read_at * 1_000 - round(idle_seconds * 1e6)), read_at * 1_000)
 
 
-def ruling(job: Job, *, attempt: int = 1, idle: float = 0.0, now: int = NOW) -> Job | Over | Old | Busy:
-    return contend(Envelope(SPEC, attempt), stored(job, idle), CLAIMANT, now)
+def ruling(job: Job, *, attempt: int = 1, idle: float = 0.0, read_at: int = NOW) -> Job | Over | Old | Busy:
+    """read_at: by the store's clock; the worker's is an hour ahead."""
+    return contend(Envelope(SPEC, attempt), stored(job, idle, read_at), CLAIMANT, NOW + HOUR)
 
 
 def test_a_terminal_job_is_only_told_again() -> None:
@@ -73,9 +75,106 @@ def test_a_cancel_request_is_honoured_where_nobody_runs_the_job() -> None:
 
 
 def test_past_its_lifetime_a_waiting_job_expires() -> None:
-    expired = ruling(WAITING, attempt=2, now=SPEC.expires_at)
+    expired = ruling(WAITING, attempt=2, read_at=SPEC.expires_at)
     assert isinstance(expired, Job)
     assert expired.status is JobStatus.EXPIRED
+    early = ruling(WAITING, attempt=2, read_at=SPEC.expires_at - 1)
+    assert isinstance(early, Job)
+    assert early.status is JobStatus.RUNNING
+
+
+@dataclass
+class Apart:
+    """A worker whose clock is off, and a store whose clock is right and counts what it is asked."""
+
+    clock: ManualClock
+    right: ManualClock
+    store: "Counted"
+    claims: Claims
+
+    async def claim(self, id: str, expires_at: int) -> Claim:
+        return await self.claims.claim(Envelope(replace(SPEC, id=id, expires_at=expires_at)))
+
+    async def pass_by(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+        await self.right.advance(seconds)
+
+
+class Counted(MemoryJobs):
+    """calls: those that were made, by name."""
+
+    calls: list[str]
+
+    async def read(self, id: str) -> Stored[Job] | None:
+        self.calls.append("read")
+        return await super().read(id)
+
+    async def create(self, job: Job) -> WriteResult:
+        self.calls.append("create")
+        return await super().create(job)
+
+    async def update(self, job: Job, held: Version) -> WriteResult:
+        self.calls.append("update")
+        return await super().update(job, held)
+
+
+def apart(off_by: int) -> Apart:
+    clock, right = ManualClock(NOW + off_by), ManualClock(NOW)
+    store = Counted(MemoryDatabase(right))
+    store.calls = []
+    return Apart(clock, right, store, Claims(store, CLAIMANT, clock))
+
+
+@pytest.mark.parametrize("off_by", [-HOUR, 0, HOUR])
+async def test_r07_a_lifetime_ends_by_the_stores_clock_from_the_first_claim_on(off_by: int) -> None:
+    a = apart(off_by)
+    over = await a.claim("late", NOW)
+    assert isinstance(over, Over)
+    assert (over.job.status, over.job.started_at) == (JobStatus.EXPIRED, None)
+    document = await a.store.read("late")
+    assert document is not None
+    assert document.value == over.job
+    early = await a.claim("early", NOW + 1)
+    assert isinstance(early, Claimed)
+    assert early.job.status is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("off_by", [-HOUR, 0, HOUR])
+async def test_r07_a_claim_costs_one_write_in_time_and_too_late(off_by: int) -> None:
+    a = apart(off_by)
+    await a.claim("first", NOW + HOUR)
+    await a.pass_by(10)
+    assert isinstance(await a.claim("in time", NOW + 10_001), Claimed)
+    assert isinstance(await a.claim("too late", NOW + 9_999), Over)
+    assert a.store.calls == ["create"] * 3
+
+
+async def test_r07_a_wall_clock_that_is_set_anew_changes_nothing() -> None:
+    right = ManualClock(NOW)
+    clock = Shifted(right)
+    claims = Claims(MemoryJobs(MemoryDatabase(right)), CLAIMANT, clock)
+    await claims.claim(Envelope(SPEC))
+    clock.off_by = HOUR
+    claimed = await claims.claim(Envelope(replace(SPEC, id="job_2", expires_at=NOW + 1)))
+    assert isinstance(claimed, Claimed)
+
+
+class Shifted:
+    """A clock whose wall time may be set."""
+
+    off_by = 0
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+
+    def now(self) -> int:
+        return self._clock.now() + self.off_by
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
 
 
 BARE = JobSpec.unknown("job_1", tenant="acme", created_at=NOW, expires_at=NOW + 14_400_000)
