@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 import aiohttp
@@ -18,6 +18,9 @@ from tests.chaos.work import Piece
 
 EXIT_SECONDS: Final = 10.0
 SHORT_JOBS, LONG_JOBS = 20, 4
+LATE_JOBS, LATE_CLIENTS = 40, 4
+PULLING_SECONDS: Final = 1.0
+"""What was pulled before a worker was told to leave may still start."""
 ABSENT_SECONDS: Final = 4.0
 """So long, a process that could not bear it would have ended."""
 
@@ -64,20 +67,26 @@ async def test_r14_a_service_that_is_still_starting_leaves_when_it_is_told_to(pl
 async def test_r14_a_worker_that_is_told_to_leave_finishes_short_work_and_releases_the_rest(
     trial: Trial, place: Arena
 ) -> None:
-    """R14: it pulls no more at once, what is short ends with it, the other worker has the rest before a lease lapses.
+    """R14: it pulls no more within a second, what is short ends with it, the other worker has the rest before a lease
+    lapses.
 
-    The long jobs take more than a drain may; each of them starts again once, and no start is for a lapsed lease.
+    The long jobs take more than a drain may; each of them starts again once, and no start is for a lapsed lease. What
+    is posted while it drains is the other worker's.
     """
     worker = place.services["worker-1"]
     long = [Piece(f"{trial.tag}long-{n}", task={"seconds": 14.0}) for n in range(LONG_JOBS)]
     short = [Piece(f"{trial.tag}short-{n}", task={"seconds": 1.0}) for n in range(SHORT_JOBS)]
+    late = [Piece(f"{trial.tag}late-{n}", task={"seconds": 0.5}) for n in range(LATE_JOBS)]
     load = asyncio.create_task(trial.load([*long, *short], LONG_JOBS + SHORT_JOBS, within=90))
     await _started(trial, LONG_JOBS + SHORT_JOBS)
     async with place.supervision.resting(worker.name):
         pid, began = worker.pid, monotonic()
+        told = time()
         with place.damage.lasting("drain", pid=pid, detail=worker.name):
+            posting = asyncio.create_task(trial.load(late, LATE_CLIENTS, within=90))
             how = await worker.stop()
         assert monotonic() - began < EXIT_SECONDS
+        await posting
         assert how is not None
         assert how.code == 0
         await load
@@ -87,6 +96,11 @@ async def test_r14_a_worker_that_is_told_to_leave_finishes_short_work_and_releas
     mine = {effect.work for effect in evidence.effects if effect.worker == pid and effect.what == "start"}
     again = {effect.work for effect in evidence.effects if effect.worker != pid and effect.what == "start"} & mine
     assert again == {piece.work for piece in long} & mine
+    assert not [
+        effect
+        for effect in evidence.effects
+        if effect.worker == pid and effect.what == "start" and effect.at > told + PULLING_SECONDS
+    ]
     assert {job.lost for job in evidence.documents.values()} == {0}
 
 

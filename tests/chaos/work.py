@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ AFTER_RETRIES: Final = End(JobStatus.SUCCEEDED, attempts=frozenset({ErrorCode.HA
 REJECTION: Final = End(JobStatus.FAILED, ErrorCode.REJECTED, frozenset({ErrorCode.REJECTED}))
 LOSS: Final = End(JobStatus.FAILED, ErrorCode.WORKER_LOST, frozenset({ErrorCode.WORKER_LOST}), kills=True)
 TIMEOUT: Final = End(JobStatus.FAILED, ErrorCode.ATTEMPTS_EXHAUSTED, frozenset({ErrorCode.ATTEMPT_TIMEOUT}))
+BLOCKED: Final = replace(TIMEOUT, kills=True)
+"""It holds up all that runs beside it, until that is ended with it."""
 TOO_LARGE: Final = End(JobStatus.FAILED, ErrorCode.OUTPUT_TOO_LARGE, frozenset({ErrorCode.OUTPUT_TOO_LARGE}))
 EXPIRY: Final = End(JobStatus.EXPIRED)
 

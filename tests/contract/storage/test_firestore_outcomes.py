@@ -63,6 +63,7 @@ async def test_a_conflict_after_a_certain_failure_is_a_rival_s(
 @WRITES
 @pytest.mark.parametrize("status", [UNAVAILABLE, DEADLINE, INTERNAL, 99])
 async def test_a_doubt_is_settled_by_trying_again(scripted: ScriptedFirestore, write: Write, status: int) -> None:
+    """R10: UNAVAILABLE and DEADLINE_EXCEEDED."""
     job = running()
     scripted.statuses[job.spec.id] = [status if status != 99 or write is not update_with_timer else INTERNAL, 0]
     async with connected(scripted) as database:

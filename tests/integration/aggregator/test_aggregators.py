@@ -26,6 +26,7 @@ async def bench(backends: Backends, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 async def test_a_batch_is_what_its_jobs_say_and_is_written_about_once_a_second(bench: Bench) -> None:
+    """R17, R18, R19: told everything in no order, by two at a time."""
     chance, total = random.Random(7), 600
     batch = await bench.open(total)
     started = time.monotonic()
@@ -45,6 +46,7 @@ async def test_a_batch_is_what_its_jobs_say_and_is_written_about_once_a_second(b
 
 
 async def test_one_that_is_killed_in_the_middle_loses_and_doubles_nothing(bench: Bench) -> None:
+    """R17, R18: what it held is told to the other."""
     chance, total = random.Random(8), 400
     batches = [await bench.open(total) for _ in range(2)]
     events = [event for batch in batches for event in await bench.end_all(batch, range(total), chance)]
@@ -61,6 +63,7 @@ async def test_one_that_is_killed_in_the_middle_loses_and_doubles_nothing(bench:
 
 
 async def test_one_that_is_frozen_past_its_leases_is_made_up_for_and_harms_nothing(bench: Bench) -> None:
+    """R17, R18: and what it writes when it goes on is merged."""
     chance, total = random.Random(9), 200
     batch = await bench.open(total)
     events = await bench.end_all(batch, range(total), chance)
@@ -77,6 +80,7 @@ async def test_one_that_is_frozen_past_its_leases_is_made_up_for_and_harms_nothi
 
 
 async def test_what_nobody_told_of_is_found_after_silence(bench: Bench) -> None:
+    """R18: an event that is lost costs a batch time, not its end."""
     batch = await bench.open(3)
     jobs = [await bench.end(batch, index, JobStatus.SUCCEEDED) for index in range(3)]
     await bench.tell(job_event(jobs[0], source="worker", at=bench.clock.now()))

@@ -123,6 +123,7 @@ async def test_an_end_that_was_not_told_is_told_again_under_the_same_id() -> Non
 
 @pytest.mark.parametrize("instances", [1, 3])
 async def test_a_hot_batch_is_written_about_once_a_second(instances: int) -> None:
+    """R19: by all instances together, once they know of each other."""
     async with bench(instances, events=50) as b:
         batch = await b.open()
         await b.seal(batch, 1_000)
@@ -138,6 +139,7 @@ async def test_a_hot_batch_is_written_about_once_a_second(instances: int) -> Non
 
 
 async def test_one_instance_never_writes_twice_within_a_second() -> None:
+    """R19."""
     async with bench() as b:
         batch = await b.open()
         await b.seal(batch, 100)
