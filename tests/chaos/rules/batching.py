@@ -50,8 +50,7 @@ def it_has_all_that_was_uploaded(seen: Seen) -> Iterator[Violation]:
 
 def it_knows_nothing_that_is_not_so(seen: Seen) -> Iterator[Violation]:
     """R17: at any moment, an item that it takes for over is over, and in that way."""
-    known = () if seen.batch is None else range(min(seen.batch.total, len(seen.wanted.tasks)))
-    for index in known:
+    for index in () if seen.batch is None else range(seen.batch.items.least):
         said = [end for end in _ENDS if getattr(seen.batch.items, end) >> index & 1] if seen.batch else []
         if said and (index not in seen.items or said != [str(seen.items[index].status)]):
             yield Violation(

@@ -74,6 +74,7 @@ SPOILT: dict[str, tuple[Callable[[Seen], Seen], set[str]]] = {
     "it never ends": (lambda seen: replace(seen, batch=Batch(REDUCED).sealed(3, at=BORN)), {"R18"}),
     "an item is missing": (of_batch(total=2), {"R17"}),
     "an outcome is another": (of_batch(items=Items(succeeded=0b111)), {"R17"}),
+    "it knows of an item that was never sent": (of_batch(items=Items(succeeded=0b1011, failed=0b100)), {"R17"}),
     "an item ended otherwise": (of_item(0, lambda each: each.failed(REJECTED, at=BORN)), {"R17"}),
     "the lists differ": (lambda seen: replace(seen, listed={"succeeded": [0], "failed": [2]}), {"R17"}),
     "the outputs differ": (lambda seen: replace(seen, outputs=seen.outputs[:2]), {"R17"}),
