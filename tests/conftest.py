@@ -1,5 +1,6 @@
 """What every suite shares: uvloop, and one set of real backends a session, started when the first test asks for it."""
 
+import gc
 import json
 import os
 import subprocess
@@ -41,6 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_shared] = process, logs
     assert process.stdout is not None
     os.environ[_SHARED] = process.stdout.readline()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was collected lives to the end: looking through it for garbage again and again would find none."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -20,6 +20,8 @@ from tests.acceptance.hooking import Hooks
 from tests.integration.webhooks.receiver import Receiver, receiving
 
 ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
+ONE_PULL = {"SLUICE_PULLS": "1"}
+"""Several systems run side by side, and the emulator looks 20 times a second for each pull that listens."""
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
 
 
@@ -40,6 +42,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
             "SLUICE_BODY_SECONDS": "2",
             "SLUICE_WEBHOOKS_ALLOW_LOCAL": "1",
             "SLUICE_RUN_TIMES_SECONDS": "1",
+            **ONE_PULL,
         },
     )
     async with System(options) as running:
@@ -74,6 +77,7 @@ async def fleet(system: System, tmp_path_factory: pytest.TempPathFactory) -> Asy
         processes={"gateway": 4, "worker": 2},
         project="acceptance-fleet",
         given=system.backends.given(redis_database=1),
+        environ=ONE_PULL,
     )
     async with System(options) as running:
         yield running
