@@ -44,10 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[_SHARED] = process.stdout.readline()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """What is collected lives to the end: looking through it for garbage again and again would find none."""
+    gc.disable()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What was collected lives to the end: looking through it for garbage again and again would find none."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
