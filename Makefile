@@ -11,6 +11,10 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 SOURCES := services shared sdk/src deploy examples tests
 # Ours, whatever environment happens to be active.
 export UV_PROJECT_ENVIRONMENT := .venv
+# Every service, runner, command and test process is a Python of its own: where bytecode is not kept, each compiles all
+# that it imports anew, which takes longer than its start. Some machines forbid it for all; here it is kept.
+export PYTHONDONTWRITEBYTECODE :=
+export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help setup run test check fmt chaos chaos-short load up down
 

@@ -1,11 +1,12 @@
 """What every suite shares: uvloop, and one set of real backends a session, started when the first test asks for it."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import uvloop
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.local.backends import Backends, Given
+from tests.integration.deploy.admin_process import Terminal
 
 # The same examples in every run: a run that fails, fails again. `--hypothesis-profile=default` explores further.
 # Machines that run many things at once are slow at times; that says nothing of the code.
@@ -40,6 +42,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_shared] = process, logs
     assert process.stdout is not None
     os.environ[_SHARED] = process.stdout.readline()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """What is collected lives to the end: looking through it for garbage again and again would find none."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -87,4 +100,11 @@ async def backends(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ba
     """The real Pub/Sub and Firestore emulators and Redis, as `make run` finds them. Keep tests apart by names."""
     shared = json.loads(os.environ.get(_SHARED) or "{}")
     async with Backends(tmp_path_factory.mktemp("backends"), Given.read({**os.environ, **shared})) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def terminal() -> Iterator[Terminal]:
+    """Where `sluice-admin` is run."""
+    with Terminal() as running:
         yield running

@@ -75,10 +75,10 @@ def taking(
     settings: Settings, catalogue: Catalogue, slots: Mapping[RunIn, int], source: Source, handle: Handle, clock: Clock
 ) -> Taking:
     """A consumer for each queue that this worker serves."""
-    names = Names(settings.prefix)
+    names, pace = Names(settings.prefix), Pace(pulls=settings.pulls)
     return Taking(
         {
-            queue: Consumer(source, _lanes(names, queue), handle, capacity=capacity, clock=clock)
+            queue: Consumer(source, _lanes(names, queue), handle, capacity=capacity, clock=clock, pace=pace)
             for queue, capacity in capacities(catalogue, slots).items()
             if not settings.queues or queue in settings.queues
         }

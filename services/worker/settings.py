@@ -13,6 +13,7 @@ class Settings(ServiceSettings):
     threads: int = setting(16, unit="jobs", why="of `run_in=thread` handlers at once")
     processes: int = setting(2, unit="jobs", why="of `run_in=process` handlers at once: about one a core")
     memory_bytes: int = setting(0, unit="bytes", why="address space of each process that runs handlers; 0: no limit")
+    pulls: int = setting(4, unit="requests", why="for messages of a lane at a time, of which one hears of a job sooner")
     controls_seconds: float = setting(2.0, unit="seconds", why="between looks at which queues operators have paused")
     lease_seconds: int = setting(15, unit="seconds", why="a claim lapses when it was not renewed for so long")
     cache_seconds: float = setting(1.0, unit="seconds", why="for one round trip to Redis; past it waiters look again")

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.backends import Given
+from deploy.local.services import SERVICES
 from deploy.local.settings import EXAMPLE_HANDLERS, DevKey
 from deploy.local.system import Options, System
 from shared.models.key import SCOPES, ApiKey, KeyToken
@@ -20,6 +21,9 @@ from tests.acceptance.hooking import Hooks
 from tests.integration.webhooks.receiver import Receiver, receiving
 
 ACME = DevKey("acme", "sk_acme_0123456789abcdef0123456789abcdef")
+FLEET = tuple(each for each in SERVICES if each.name in {"gateway", "worker"})
+ONE_PULL = {"SLUICE_PULLS": "1"}
+"""Several systems run side by side, and the emulator looks 20 times a second for each pull that listens."""
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
 
 
@@ -40,6 +44,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
             "SLUICE_BODY_SECONDS": "2",
             "SLUICE_WEBHOOKS_ALLOW_LOCAL": "1",
             "SLUICE_RUN_TIMES_SECONDS": "1",
+            **ONE_PULL,
         },
     )
     async with System(options) as running:
@@ -66,7 +71,7 @@ def foreign(system: System, session: aiohttp.ClientSession) -> ApiClient:
 
 @pytest_asyncio.fixture(scope="session")
 async def fleet(system: System, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """A system of its own with four gateways, on the backends of the other."""
+    """A system of its own with four gateways, on the backends of the other: what is seen of several is seen there."""
     options = Options(
         logs=tmp_path_factory.mktemp("fleet"),
         handlers=("tests.acceptance.counted:handlers",),
@@ -74,8 +79,9 @@ async def fleet(system: System, tmp_path_factory: pytest.TempPathFactory) -> Asy
         processes={"gateway": 4, "worker": 2},
         project="acceptance-fleet",
         given=system.backends.given(redis_database=1),
+        environ=ONE_PULL,
     )
-    async with System(options) as running:
+    async with System(options, services=FLEET) as running:
         yield running
 
 

@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import os
 import random
 import string
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from deploy.local.system import ROOT, System
+from deploy.local.system import System
 from shared.clock import parse_rfc3339, rfc3339
 from shared.messaging.contract import Message
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
@@ -24,6 +23,7 @@ from tests.acceptance.figures import found, lane
 from tests.acceptance.lives import frozen, polled, until
 from tests.acceptance.test_jobs import problem
 from tests.acceptance.test_operators import THUMBNAIL
+from tests.integration.deploy.admin_process import Terminal
 
 LETTERS = "/v1/dead-letters"
 
@@ -212,61 +212,60 @@ async def test_the_store_frozen_is_503(api: ApiClient, system: System, cause: st
 # From the terminal
 
 
-async def admin(system: System, *arguments: str, key: str = ACME.token) -> tuple[int, str, str]:
-    """Exit status, and what it printed."""
-    environ = {**os.environ, "SLUICE_URL": system.base_url, "SLUICE_API_KEY": key}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "deploy.admin",
-        "dead-letters",
-        *arguments,
-        cwd=ROOT,
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    assert key not in out.decode() + err.decode()
-    return process.returncode, out.decode(), err.decode()
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """`sluice-admin dead-letters` of this system."""
+
+    terminal: Terminal
+    url: str
+
+    async def run(self, *arguments: str, key: str = ACME.token) -> tuple[int, str, str]:
+        """Exit status, and what it printed."""
+        environ = {"SLUICE_URL": self.url, "SLUICE_API_KEY": key}
+        status, out, err = await self.terminal.run("dead-letters", *arguments, environ=environ)
+        assert key not in out + err
+        return status, out, err
+
+    async def told(self, *arguments: str) -> Any:
+        status, out, err = await self.run(*arguments, "-o", "json")
+        assert status == 0, err
+        return json.loads(out)
 
 
-async def told(system: System, *arguments: str) -> Any:
-    status, out, err = await admin(system, *arguments, "-o", "json")
-    assert status == 0, err
-    return json.loads(out)
+@pytest.fixture
+def admin(terminal: Terminal, system: System) -> DeadLetters:
+    return DeadLetters(terminal, system.base_url)
 
 
 def ids(letters: Sequence[Json]) -> list[str]:
     return [each["job"]["id"] for each in letters]
 
 
-async def test_an_operator_lists_and_replays_from_a_terminal(api: ApiClient, system: System, cause: str) -> None:
+async def test_an_operator_lists_and_replays_from_a_terminal(api: ApiClient, admin: DeadLetters, cause: str) -> None:
     jobs = await dead(api, cause, 3)
     print = await mark(api, jobs[0]["id"])
-    groups = await told(system, "list", "--fingerprint", print)
+    groups = await admin.told("list", "--fingerprint", print)
     assert [group["count"] for group in groups["data"]] == [3]
-    letters = await told(system, "list", "--each", "--fingerprint", print)
+    letters = await admin.told("list", "--each", "--fingerprint", print)
     assert ids(letters) == [job["id"] for job in jobs]
-    status, table, _ = await admin(system, "list", "--fingerprint", print)
+    status, table, _ = await admin.run("list", "--fingerprint", print)
     assert (status, print in table, "debug.fail" in table) == (0, True, True)
     latest = rfc3339(parse_rfc3339(jobs[0]["finished_at"]) + 1)  # what is replayed here dies again
     chosen = ("--fingerprint", print, "--failed-before", latest)
-    dry = await told(system, "replay", *chosen, "--dry-run")
+    dry = await admin.told("replay", *chosen, "--dry-run")
     assert dry["counts"] == {"would_replay": 3}
-    one = await told(system, "replay", jobs[0]["id"])
-    done = await told(system, "replay", *chosen, "--rate", "1000")
+    one = await admin.told("replay", jobs[0]["id"])
+    done = await admin.told("replay", *chosen, "--rate", "1000")
     assert done["counts"]["replayed"] == 2
     assert one["data"][0]["replay"] in {each["replay"] for each in done["data"]}
 
 
-async def test_a_terminal_is_told_what_was_wrong(system: System) -> None:
-    assert (await admin(system, "replay"))[0] == 2
-    assert (await admin(system, "replay", "--all", "--handler", "x"))[0] == 2
-    status, _, err = await admin(system, "list", "--fingerprint", "nonsense")
+async def test_a_terminal_is_told_what_was_wrong(admin: DeadLetters) -> None:
+    assert (await admin.run("replay"))[0] == 2
+    assert (await admin.run("replay", "--all", "--handler", "x"))[0] == 2
+    status, _, err = await admin.run("list", "--fingerprint", "nonsense")
     assert (status, "/fingerprint" in err) == (1, True)
-    status, _, err = await admin(system, "list", key="sk_none_0000000000000000")
+    status, _, err = await admin.run("list", key="sk_none_0000000000000000")
     assert (status, "API key" in err) == (1, True)
-    status, _, err = await admin(system, "replay", f"job_{'0' * 40}")
+    status, _, err = await admin.run("replay", f"job_{'0' * 40}")
     assert status == 1

@@ -1,18 +1,15 @@
 """A Pub/Sub emulator for the contract tests of messaging, and the subjects of the suite.
 
 `pubsub_address` is shared and may be somebody's own (PUBSUB_EMULATOR_HOST): tests on it use names of their own.
-`own_pubsub` belongs to one test, which may freeze and kill it.
+`own_pubsub` belongs to the tests of one file, which may freeze and kill it: one at a time, and none leaves it so.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from deploy.local.backends import PUBSUB, Backend
+from deploy.local.backends import PUBSUB, Backend, Backends
 from deploy.local.find import this_machine
 from deploy.local.guard import Guard
 from shared.messaging.pubsub import PubSubChannel, PubSubPublisher
@@ -23,29 +20,21 @@ DRAWN_LOW = 0.01
 """What the publisher draws for its pauses: so low that they are short."""
 
 
-@asynccontextmanager
-async def _running(given: str, logs: Path) -> AsyncIterator[Backend]:
+@pytest.fixture(scope="session")
+def pubsub_address(backends: Backends) -> str:
+    return backends.pubsub.address
+
+
+@pytest.fixture(scope="module")
+async def own_pubsub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
     async with Guard() as guard:
-        backend = Backend(PUBSUB, given, logs, guard)
+        backend = Backend(PUBSUB, "", tmp_path_factory.mktemp("pubsub"), guard)
         await backend.plan(this_machine())
         await backend.start()
         try:
             yield backend
         finally:
             await backend.stop()
-
-
-@pytest.fixture(scope="session")
-async def pubsub_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    given = os.environ.get(PUBSUB.variable, "")
-    async with _running(given, tmp_path_factory.mktemp("pubsub")) as backend:
-        yield backend.address
-
-
-@pytest.fixture
-async def own_pubsub(tmp_path: Path) -> AsyncIterator[Backend]:
-    async with _running("", tmp_path) as backend:
-        yield backend
 
 
 @pytest.fixture(params=["memory", "pubsub"])

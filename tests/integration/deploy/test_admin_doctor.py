@@ -35,7 +35,7 @@ from shared.storage.firestore import (
     FirestoreTimers,
 )
 from tests.contract.storage.storage_subject import PATIENT, new_project
-from tests.integration.deploy.admin_process import Admin
+from tests.integration.deploy.admin_process import Admin, Terminal
 
 HANDLERS = ("examples.texts:handlers",)
 [QUEUE] = queues_of(HANDLERS)
@@ -241,7 +241,7 @@ async def test_a_bad_setting_is_found(bench: Bench, changed: dict[str, object], 
     assert [each for each in found if each.state is State.FAULT and each.about == about and says in each.detail]
 
 
-async def test_the_command_fails_where_there_is_a_fault_and_shows_no_secret(bench: Bench) -> None:
+async def test_the_command_fails_where_there_is_a_fault_and_shows_no_secret(bench: Bench, terminal: Terminal) -> None:
     environ = {
         "SLUICE_PROJECT": bench.settings.project,
         "SLUICE_PREFIX": bench.settings.prefix,
@@ -252,11 +252,11 @@ async def test_the_command_fails_where_there_is_a_fault_and_shows_no_secret(benc
         "SLUICE_ID_KEYS": bench.settings.id_keys.reveal(),
         "SLUICE_WEBHOOK_KEYS": bench.settings.webhook_keys.reveal(),
     }
-    status, out, err = await Admin(environ).run("doctor")
+    status, out, err = await Admin(terminal, environ).run("doctor")
     assert (status, err) == (1, "")
     assert "sluice-admin topology apply" in out
     assert "cdcdcd" not in out
     assert "efefef" not in out
     await healthy(bench)
-    found = await Admin(environ).told("doctor", status=0)
+    found = await Admin(terminal, environ).told("doctor", status=0)
     assert {each["state"] for each in found} <= {"ok", "skipped"}

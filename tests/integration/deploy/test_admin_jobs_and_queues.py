@@ -14,7 +14,7 @@ from shared.models.handler import HandlerEntry
 from shared.models.job import Job, JobSpec, JobStatus
 from shared.storage.firestore import FirestoreCatalogue, FirestoreDatabase, FirestoreJobs, FirestoreQueueControls
 from tests.contract.storage.storage_subject import PATIENT, new_project
-from tests.integration.deploy.admin_process import Admin
+from tests.integration.deploy.admin_process import Admin, Terminal
 
 KEY = f"1:{'ab' * 32}"
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -54,13 +54,13 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(backends: Backends) -> AsyncIterator[Bench]:
+async def bench(backends: Backends, terminal: Terminal) -> AsyncIterator[Bench]:
     project, address = new_project(), backends.firestore.address
     environ = {**backends.environ(), "SLUICE_PROJECT": project, "SLUICE_ID_KEYS": KEY}
     environ["SLUICE_PREFIX"] = f"sluice-{os.urandom(4).hex()}"
     async with FirestoreDatabase(project, address, limits=PATIENT) as database:
         yield Bench(
-            Admin(environ),
+            Admin(terminal, environ),
             FirestoreJobs(database),
             FirestoreQueueControls(database),
             FirestoreCatalogue(database),

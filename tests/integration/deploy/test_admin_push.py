@@ -1,6 +1,5 @@
 """`sluice-admin topology` in a process of its own: push as it is set, queues that are paused, and the way back."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from shared.clock import SystemClock
 from shared.models.queue import QueueControl
 from shared.storage.firestore import FirestoreDatabase, FirestoreQueueControls
 from tests.contract.storage.storage_subject import new_project
-from tests.integration.deploy.local_processes import ROOT, python
+from tests.integration.deploy.admin_process import Terminal
 
 EXIT_FAILED, EXIT_CONFIG = 1, 78
 PUSHED = {
@@ -24,30 +23,24 @@ PUSHED = {
 
 @dataclass(frozen=True, slots=True)
 class Admin:
+    terminal: Terminal
     environ: dict[str, str]
     controls: FirestoreQueueControls
     prefix: str = field(default_factory=lambda: f"a{os.urandom(6).hex()}")
 
     async def topology(self, *arguments: str, **environ: str) -> tuple[int, str]:
         """Exit status, and what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            *python("-m", "deploy.admin", "topology", *arguments),
-            cwd=ROOT,
-            env={**os.environ, **self.environ, "SLUICE_PREFIX": self.prefix, **environ},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        out, _ = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode()
+        changed = {**self.environ, "SLUICE_PREFIX": self.prefix, **environ}
+        status, out, err = await self.terminal.run("topology", *arguments, environ=changed)
+        return status, out + err
 
 
 @pytest.fixture
-async def admin(backends: Backends) -> AsyncIterator[Admin]:
+async def admin(backends: Backends, terminal: Terminal) -> AsyncIterator[Admin]:
     project = new_project()
     environ = {**backends.environ(), "SLUICE_PROJECT": project, "SLUICE_QUEUES": "images,texts,pulled"}
     async with FirestoreDatabase(project, backends.firestore.address) as database:
-        yield Admin(environ, FirestoreQueueControls(database))
+        yield Admin(terminal, environ, FirestoreQueueControls(database))
 
 
 async def test_queues_are_pushed_but_for_those_that_are_paused_and_pull_again(admin: Admin) -> None:

@@ -4,12 +4,12 @@ import os
 
 from deploy.local.backends import Backends
 from tests.contract.storage.storage_subject import new_project
-from tests.integration.deploy.admin_process import Admin
+from tests.integration.deploy.admin_process import Admin, Terminal
 
 
-async def test_what_is_shown_is_what_is_applied(backends: Backends) -> None:
+async def test_what_is_shown_is_what_is_applied(backends: Backends, terminal: Terminal) -> None:
     environ = {**backends.environ(), "SLUICE_PROJECT": new_project(), "SLUICE_PREFIX": f"s{os.urandom(4).hex()}"}
-    admin = Admin({**environ, "SLUICE_QUEUES": "one,two"})
+    admin = Admin(terminal, {**environ, "SLUICE_QUEUES": "one,two"})
     shown = await admin.run("topology", "show")
     missing = await admin.told("topology", "diff", status=1)
     made = await admin.told("topology", "apply")

@@ -101,21 +101,21 @@ async def test_a_given_backend_that_does_not_answer_is_named_with_its_variable(t
             pass
 
 
-async def test_leaving_ends_every_process(tmp_path: Path) -> None:
-    async with Backends(tmp_path) as backends:
+async def test_leaving_ends_every_process(own: Backends, tmp_path: Path) -> None:
+    async with Backends(tmp_path, Given(firestore=own.firestore.address)) as backends:
         pids = [process.pid for process in backends.processes]
 
-    assert len(pids) == 3
+    assert len(pids) == 2
     await all_gone(pids, within=1)
 
 
 HOLDER = textwrap.dedent("""
     import asyncio, json, sys
     from pathlib import Path
-    from deploy.local.backends import Backends
+    from deploy.local.backends import Backends, Given
 
     async def main():
-        async with Backends(Path(sys.argv[1])) as backends:
+        async with Backends(Path(sys.argv[1]), Given(firestore=sys.argv[2])) as backends:
             print(json.dumps([process.pid for process in backends.processes]), flush=True)
             await asyncio.Event().wait()
 
@@ -123,17 +123,16 @@ HOLDER = textwrap.dedent("""
 """)
 
 
-async def test_no_backend_outlives_its_killed_owner(tmp_path: Path) -> None:
-    owner = await asyncio.create_subprocess_exec(
-        *python("-c", HOLDER, str(tmp_path)), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
+async def test_no_backend_outlives_its_killed_owner(own: Backends, tmp_path: Path) -> None:
+    command = python("-c", HOLDER, str(tmp_path), own.firestore.address)
+    owner = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert owner.stdout
     pids = json.loads(await owner.stdout.readline())
 
     owner.kill()
     await owner.wait()
 
-    assert len(pids) == 3
+    assert len(pids) == 2
     await all_gone(pids, within=5)
 
 
