@@ -81,7 +81,9 @@ async def test_what_a_batch_holds_is_told_to_nobody(api: ApiClient, receiver: Re
 
 @pytest.mark.usefixtures("secrecy")
 @pytest.mark.parametrize(
-    "url", [f"http://user:{CANARY}@localhost:1/", f"ftp://{CANARY}/", f"http://localhost:1/{CANARY}"]
+    "url",
+    [f"http://user:{CANARY}@localhost:1/", f"ftp://{CANARY}/", f"http://localhost:1/{CANARY}"],
+    ids=["with a password", "of another scheme", "where nobody listens"],
 )
 async def test_a_webhook_that_nobody_can_call_is_told_to_nobody(api: ApiClient, url: str) -> None:
     """With a name and a password in its URL, of another scheme, and where nothing listens."""
