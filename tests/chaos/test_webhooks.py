@@ -46,7 +46,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def test_ten_thousand_black_holes_leave_a_healthy_endpoint_its_second(
     backends: Backends, receiver: Receiver
 ) -> None:
-    """Half of them have names that never resolve, half are servers that never answer."""
+    """R21. Half of them have names that never resolve, half are servers that never answer."""
     async with (
         silent_dns() as (dns, heard),
         silent_server() as port,
@@ -129,7 +129,7 @@ async def _lags(b: Bench, tenant: str, receiver: Receiver) -> list[float]:
 
 @pytest.mark.timeout(240)
 async def test_killed_frozen_drained_and_restarted_nothing_is_lost(backends: Backends, receiver: Receiver) -> None:
-    """delivered + exhausted + expired + held + blocked = accepted, and each healthy message arrived."""
+    """R21: delivered + exhausted + expired + held + blocked = accepted, and each healthy message arrived."""
     async with AsyncExitStack() as stack:
         settings, processes = await stack.enter_async_context(fleet(backends, 3))
         b = Bench(settings, await stack.enter_async_context(connected(settings)), receiver)

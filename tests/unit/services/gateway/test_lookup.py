@@ -56,6 +56,7 @@ class Bench:
 
 
 async def test_all_who_ask_at_once_are_answered_by_one_read() -> None:
+    """R24."""
     bench = Bench()
     await bench.claim()
     asking = await bench.ask(50)
@@ -66,6 +67,7 @@ async def test_all_who_ask_at_once_are_answered_by_one_read() -> None:
 
 
 async def test_who_asks_while_it_is_read_is_told_what_is_there_then() -> None:
+    """R23, R24."""
     bench = Bench()
     early = await bench.ask(3)
     await bench.claim()

@@ -74,6 +74,7 @@ async def test_who_finds_nothing_is_registered_anew() -> None:
 
 
 async def test_while_redis_answers_a_crowd_asks_the_store_by_turns() -> None:
+    """R24."""
     async with bench() as b:
         reads = 0
         read = b.jobs.read
