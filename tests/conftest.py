@@ -68,7 +68,14 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 
 ACCEPTANCE = {
-    "fleet": {"test_cache.py", "test_delete.py", "test_events.py", "test_idempotency.py", "test_webhooks.py"},
+    "fleet": {
+        "test_cache.py",
+        "test_delete.py",
+        "test_events.py",
+        "test_idempotency.py",
+        "test_webhook_faults.py",
+        "test_webhooks.py",
+    },
     "faults": {
         "test_cancel.py",
         "test_faults.py",
