@@ -55,6 +55,7 @@ class BatchQueue(Generic[T]):
         max_bytes: int,
         max_in_flight: int = 1,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._send = send
         self._gate = gate
         self._max_items, self._max_bytes, self._max_in_flight = max_items, max_bytes, max_in_flight
@@ -95,10 +96,10 @@ class BatchQueue(Generic[T]):
 
     @property
     def _slow(self) -> bool:
-        return asyncio.get_running_loop().time() - self._last_take > SLOW_SECONDS
+        return self._loop.time() - self._last_take > SLOW_SECONDS
 
     def _start_sender(self) -> None:
-        self._last_take = asyncio.get_running_loop().time()
+        self._last_take = self._loop.time()
         sender = asyncio.create_task(self._send_all(), name="batch sender")
         self._senders.add(sender)
         sender.add_done_callback(self._ended)
@@ -115,7 +116,7 @@ class BatchQueue(Generic[T]):
     async def _send_all(self) -> None:
         while self._waiting:
             await self._gate()
-            self._last_take = asyncio.get_running_loop().time()
+            self._last_take = self._loop.time()
             if batch := self._take():
                 await self._send_one(batch)
 
