@@ -31,10 +31,9 @@ TENANTS = 100
 """Each with as many endpoints as a tenant may have."""
 HEALTHY_EVENTS = 400
 NEWCOMERS = 20
-NEW_SECONDS = 60.0
-"""For the slowest of them: a hundred tenants take turns at slots, of which some ten a second become free; and what
-waits in memory while the service loses a shard's lease comes again when its claim is over, half a minute later. Behind
-the dead ones it would wait for many minutes, for each of those holds a slot for up to 15 s."""
+NEW_SECONDS = 30.0
+"""For the slowest of them: a hundred tenants take turns at slots, of which some ten a second become free. Behind the
+dead ones it would wait for many minutes, for each of those holds a slot for up to 15 s."""
 
 
 @pytest.fixture

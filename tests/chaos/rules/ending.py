@@ -75,23 +75,17 @@ def _lost_too_often(evidence: Evidence, document: Job) -> bool:
     if document.error is None or document.error.code is not ErrorCode.WORKER_LOST:
         return False
     begun = len(starts(evidence.effects).get(document.spec.id, ()))
-    return begun >= LOSSES_TO_FAIL or (begun > 0 and _causes_in(evidence, document) >= document.lost >= LOSSES_TO_FAIL)
+    return begun >= LOSSES_TO_FAIL or (begun > 0 and _deaths_in(evidence, document) >= document.lost >= LOSSES_TO_FAIL)
 
 
-def _causes_in(evidence: Evidence, document: Job) -> int:
-    """What can have cost the job a lease in its time: workers and runners that died, by whatever hand, workers that
-    stood still, and times without the store, in which leases are not renewed and claims not heard of."""
+def _deaths_in(evidence: Evidence, document: Job) -> int:
+    """How many workers and runners died in the job's time, by whatever hand."""
     since, until = document.spec.created_at / MILLISECONDS, (document.finished_at or 0) / MILLISECONDS
-    damage = evidence.damage
-    killed = sum(death.name.startswith(("worker", "runner")) and since <= death.at <= until for death in damage.deaths)
-    hindered = sum(
-        trouble.overlaps(since, until)
-        and (trouble.what == "store" or (trouble.what == "freeze" and trouble.detail.startswith("worker")))
-        for trouble in damage.troubles
+    killed = sum(
+        death.name.startswith(("worker", "runner")) and since <= death.at <= until for death in evidence.damage.deaths
     )
     deadly = {piece.work for piece in evidence.asked.values() if piece.end.kills}
-    begun = sum(
+    return killed + sum(
         effect.what is What.START and effect.work in deadly and since <= effect.at <= until
         for effect in evidence.effects
     )
-    return killed + hindered + begun

@@ -342,23 +342,6 @@ def test_a_job_that_chaos_hit_five_times_may_fail_for_it() -> None:
     assert "R22" in rules(story)
 
 
-@pytest.mark.parametrize("spared", ["", "death", "worker", "store"])
-def test_a_lease_may_be_lost_without_a_start_where_there_was_a_cause(spared: str) -> None:
-    story, born = sound(), BORN / 1_000
-    story.submit("w2", accepted("j2"))
-    story.ran("j2", "w2", at=1.0, fence="f0", run="r0", worker=300, what=What.START)
-    story.damage.deaths += [Death("worker-1", 300, born + 2, "signal SIGKILL")] * (1 if spared == "death" else 2)
-    story.damage.troubles += [
-        Trouble("freeze", born + 20, born + 40, pid=301, detail="gateway-1" if spared == "worker" else "worker-2"),
-        Trouble("store", born + 41, born + 44),
-        *([] if spared == "store" else [Trouble("store", born + 50, born + 55)]),
-    ]
-    error = JobError(ErrorCode.WORKER_LOST, "lost 5 times", retryable=False)
-    job = replace(running("j2", "w2"), lost=5).failed(error, at=BORN + 60_000)
-    story.ended(job)
-    assert ("R22" in rules(story)) == bool(spared)
-
-
 def test_what_a_client_that_says_nothing_is_shown_is_counted_only() -> None:
     story = sound()
     story.read("j1", Ok(200, "j1", 0x1200, "running", b""))
