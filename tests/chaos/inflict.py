@@ -36,6 +36,14 @@ from tests.chaos.proxy import Passing
 _log = logging.getLogger("sluice.chaos")
 
 
+async def replace(place: Arena, names: Iterable[str], bug: str) -> None:
+    """Kill these services; what is started instead has the planted bug, or none where it is empty."""
+    place.armoury.plant(bug)
+    for name in names:
+        await inflict(place, Kill(name))
+    await place.heal()
+
+
 async def inflict(place: Arena, fault: Fault) -> bool:
     """Do it, and return when it is over: whether it struck. A process that is down already is spared."""
     match fault:

@@ -14,8 +14,8 @@ from tests.chaos.batch_trial import BatchTrial, batch_trial
 from tests.chaos.batches import Wanted, draw
 from tests.chaos.conftest import Words
 from tests.chaos.evidence import until
-from tests.chaos.faults import Kill, schedule
-from tests.chaos.inflict import inflict
+from tests.chaos.faults import schedule
+from tests.chaos.inflict import replace
 from tests.chaos.rules.batching import require_conclusive
 
 BATCHES: Final = 6
@@ -66,14 +66,7 @@ def _writes_are_rare(trial: BatchTrial, revision: int, milliseconds: int) -> boo
 async def sound_again(place: Arena) -> AsyncIterator[None]:
     """Nobody has a bug after the test."""
     yield
-    await _replace_aggregators(place, "")
-
-
-async def _replace_aggregators(place: Arena, bug: str) -> None:
-    place.armoury.plant(bug)
-    for name in place.cast.aggregators:
-        await inflict(place, Kill(name))
-    await place.heal()
+    await replace(place, place.cast.aggregators, "")
 
 
 @pytest.mark.usefixtures("sound_again")
@@ -83,7 +76,7 @@ async def _replace_aggregators(place: Arena, bug: str) -> None:
 )
 async def test_the_judge_notices_a_planted_bug(trial: BatchTrial, rng: Random, bug: str, rule: str) -> None:
     """R17, R18: what is told three times is merged, not added up, and is not taken for the last item's end."""
-    await _replace_aggregators(trial.place, bug)
+    await replace(trial.place, trial.place.cast.aggregators, bug)
     wanted = _with_a_long_item(trial.tag)
     await trial.load([wanted])
     await _all_but_one_are_over(trial)

@@ -14,8 +14,7 @@ import pytest_asyncio
 from tests.chaos import trees
 from tests.chaos.arena import Arena
 from tests.chaos.checker import Verdict
-from tests.chaos.faults import Kill
-from tests.chaos.inflict import inflict
+from tests.chaos.inflict import replace
 from tests.chaos.messages import repeat
 from tests.chaos.points import Deed
 from tests.chaos.trial import Trial
@@ -30,14 +29,7 @@ Scene = Callable[[Trial], Coroutine[Any, Any, None]]
 async def sound_again(shared_arena: Arena) -> AsyncIterator[None]:
     """Nobody has a bug after these tests."""
     yield
-    await _replace_workers(shared_arena, "")
-
-
-async def _replace_workers(place: Arena, bug: str) -> None:
-    place.armoury.plant(bug)
-    for name in place.cast.workers:
-        await inflict(place, Kill(name))
-    await place.heal()
+    await replace(shared_arena, shared_arena.cast.workers, "")
 
 
 async def _one_dies(trial: Trial) -> None:
@@ -92,7 +84,7 @@ SHORT: Final = frozenset({"acknowledges-first", "finishes-without-precondition"}
 async def test_the_checker_notices_a_planted_bug(trial: Trial, bug: str) -> None:
     """R1, R5, R6, R8: acknowledging before the write, finishing without a precondition, and two more."""
     scene, rule = SCENES[bug]
-    await _replace_workers(trial.place, bug)
+    await replace(trial.place, trial.place.cast.workers, bug)
     await scene(trial)
     verdict = await _verdict(trial, bug)
     assert verdict.broken(rule), verdict.violations
