@@ -3,7 +3,8 @@
 Called by `work` for each message. The common case is one write that creates the document; whoever finds it there reads
 it and decides by the rules of `contend`, which is pure. Leases and lifetimes are judged by the store's own clock alone:
 the write that claims a job says when it was, and whoever claimed one too late ends it as expired before it starts. A
-tombstone whose writer knew only the job's id gets the rest from the message.
+job that lost several leases runs alone, and is claimed by who has a seat for it: while it waits for one it has no lease
+to lose. A tombstone whose writer knew only the job's id gets the rest from the message.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from shared.storage.contract import JobClaims, Stored, Version, WriteResult
 MAX_LOST = 5
 """Leases a job may lose before it is taken to kill its workers."""
 ALONE_FROM_LOST = 2
+"""Leases lost, from which on a job runs in a process of its own."""
 MAX_ROUNDS = 8
 
 
@@ -52,6 +54,10 @@ class Busy:
 Claim = Claimed | Over | Old | Busy
 
 
+class Suspected(Exception):
+    """The job may have killed its workers and has to run alone: to be claimed again by who has a seat for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimant:
     """Who claims: written into every claim."""
@@ -74,8 +80,11 @@ class Claims:
         self._clock = clock
         self._time = StoreTime(clock)
 
-    async def claim(self, envelope: Envelope) -> Claim:
-        """Raises StoreUnavailable when it could not be settled; nothing is held then."""
+    async def claim(self, envelope: Envelope, *, seated: bool = False) -> Claim:
+        """seated: the job can run alone.
+
+        Raises Suspected where it has to, and StoreUnavailable when it could not be settled; nothing is held then.
+        """
         now = self._clock.now()
         fresh = Job.queued(envelope.spec)
         expired = self._time.reached(envelope.spec.expires_at)
@@ -89,10 +98,10 @@ class Claims:
                 return await self._begun(wanted, result)
             stored = await self._store.read(envelope.spec.id)
             if stored is not None:
-                return await self._contend(envelope, stored, wanted.fence)
+                return await self._contend(envelope, stored, wanted.fence, seated=seated)
         raise StoreUnavailable("the claim could not be settled")
 
-    async def _contend(self, envelope: Envelope, found: Stored[Job] | None, fence: str) -> Claim:
+    async def _contend(self, envelope: Envelope, found: Stored[Job] | None, fence: str, *, seated: bool) -> Claim:
         """Win or lose against what is stored, round by round until a write or a rule settles it."""
         fences = {fence} - {""}
         for _ in range(MAX_ROUNDS):
@@ -103,6 +112,8 @@ class Claims:
             ruling = contend(envelope, found, self._claimant, self._clock.now())
             if not isinstance(ruling, Job):
                 return ruling
+            if suspected(ruling) and not seated:
+                raise Suspected
             fences.add(ruling.fence)
             result = await self._write(ruling, found)
             if isinstance(result, Version):
@@ -168,6 +179,11 @@ def _contend_running(envelope: Envelope, stored: Stored[Job], claimant: Claimant
         return job.canceled(at=now)
     taken = claimant.take(job, attempt=job.attempt, at=now)
     return given_up(taken, at=now) if taken.lost >= MAX_LOST else taken
+
+
+def suspected(job: Job) -> bool:
+    """Whether the job is to run, and alone."""
+    return job.status is JobStatus.RUNNING and job.lost >= ALONE_FROM_LOST
 
 
 def given_up(job: Job, *, at: int) -> Job:

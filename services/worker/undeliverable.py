@@ -76,7 +76,7 @@ class Undeliverable:
         destination = self._names.dead(spec.queue, spec.lane)
         with self._traces.process(destination, spec.traceparent, {"sluice.job": spec.id}) as trail:
             try:
-                return await self._settle(await self._claims.claim(envelope))
+                return await self._settle(await self._claims.claim(envelope, seated=True))
             except (Refused, Unavailable, Overloaded) as fault:
                 trail.fail(type(fault).__name__)
                 _log.warning("a dead letter is put off", extra={"job": spec.id, "fault": type(fault).__name__})

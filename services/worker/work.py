@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.worker.claim import (
-    ALONE_FROM_LOST,
     MAX_LOST,
     Busy,
+    Claim,
     Claimant,
     Claimed,
     Claims,
     Old,
     Over,
+    Suspected,
     given_up,
+    suspected,
 )
 from services.worker.execution.engine import Engine
 from services.worker.execution.errors import UnknownHandler
@@ -115,7 +117,16 @@ class Work:
         except UnknownHandler:
             _log.warning("a handler is not known here", extra={"handler": envelope.spec.handler})
             return Redeliver(UNKNOWN_SECONDS)
-        claim = await self._tools.claims.claim(envelope)
+        try:
+            claim = await self._tools.claims.claim(envelope)
+        except Suspected:
+            async with self._tools.engine.seat() as seated:
+                if not seated:
+                    return Redeliver()
+                return await self._follow(await self._tools.claims.claim(envelope, seated=True), trail)
+        return await self._follow(claim, trail)
+
+    async def _follow(self, claim: Claim, trail: Trail) -> Verdict:
         self._tools.measures.claim(claim)
         match claim:
             case Old():
@@ -142,6 +153,8 @@ class Work:
         if job is None:
             await self._release(holding)
             return Redeliver()
+        if job.status is JobStatus.RUNNING:
+            return Redeliver()  # given back, to be claimed by who can run it alone
         trail.note("sluice.status", str(job.status))
         self._tools.measures.ended(job)
         if job.status.terminal:
@@ -153,7 +166,8 @@ class Work:
     async def _run(self, holding: Holding) -> Job | None:
         """Attempt the job, again at once if its runner was lost under it, until its claim ends with a written state.
 
-        None when the worker leaves first.
+        That may be one in which it waits, held by nobody, for a run alone. None where it is to be given back: the
+        worker leaves, or it keeps losing runners that others kill.
         """
         tools = self._tools
         for _ in range(MAX_LOST):
@@ -169,9 +183,9 @@ class Work:
             if isinstance(outcome, Interrupted):
                 return None
             job = await holding.write(self._transition(outcome))
-            if job.status is not JobStatus.RUNNING:
+            if job.status is not JobStatus.RUNNING or not job.fence:
                 return job
-        raise AssertionError("a job that lost its runner so often has failed")
+        return None
 
     def _transition(self, outcome: Ended | TimedOut | Canceled | Lost) -> Transition:
         """The state that follows from how the attempt ended."""
@@ -185,8 +199,8 @@ class Work:
                     return job.canceled(at=at), None
                 case Lost() if job.cancel_requested_at is not None:
                     return job.canceled(at=at), None
-                case Lost():
-                    return self._taken_again(job, at), None
+                case Lost(_, suspect):
+                    return self._taken_again(job, at, suspect=suspect), None
                 case RetryRequested(after_seconds, reason):
                     error = JobError(ErrorCode.HANDLER_ERROR, reason, retryable=True)
                     return self._failed(job, error, after_seconds, at)
@@ -204,9 +218,12 @@ class Work:
         topic = self._tools.names.jobs(job.spec.queue, job.spec.lane)
         return after_failure(job, error, after_seconds=after_seconds, backoff=self._tools.backoff, topic=topic, at=at)
 
-    def _taken_again(self, job: Job, at: int) -> Job:
-        taken = self._tools.claimant.take(job, attempt=job.attempt, at=at)
-        return given_up(taken, at=at) if taken.lost >= MAX_LOST else taken
+    def _taken_again(self, job: Job, at: int, *, suspect: bool) -> Job:
+        """Under a fence of its own, as all that run do. It counts as a loss unless another is known to have done it."""
+        taken = self._tools.claimant.take(job if suspect else job.released(), attempt=job.attempt, at=at)
+        if taken.lost >= MAX_LOST:
+            return given_up(taken, at=at)
+        return taken.released() if suspected(taken) else taken
 
     async def _release(self, holding: Holding) -> None:
         """The worker leaves: let another have the job at once, instead of when the lease lapses."""
@@ -234,5 +251,5 @@ def _task(job: Job, claimed: Version) -> Task:
         fence=job.fence,
         deadline_at=(job.started_at or 0) + allowed_ms,
         timeout_seconds=allowed_ms / MILLISECONDS,
-        alone=job.lost >= ALONE_FROM_LOST,
+        alone=suspected(job),
     )

@@ -81,6 +81,14 @@ async def deadly(input: Task, job: JobContext) -> Done:
         return done
 
 
+@handlers.on("chaos.deadly_thread", run_in="thread")
+def deadly_thread(input: Task, job: JobContext) -> Done:
+    """The same from a thread, which leaves no trace of who did it."""
+    with _recorded(input, job) as done:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+
 @handlers.on("chaos.spin", timeout=3, max_attempts=1)
 async def spin(input: Task, job: JobContext) -> Done:
     """Never ends and never lets anything else in its process run."""

@@ -5,9 +5,10 @@ from typing import Final
 
 import pytest
 
-from services.worker.claim import MAX_LOST
+from services.worker.claim import ALONE_FROM_LOST, MAX_LOST
 from tests.chaos.arena import Arena
-from tests.chaos.faults import Freeze
+from tests.chaos.evidence import until
+from tests.chaos.faults import Freeze, Kill
 from tests.chaos.history import Fail
 from tests.chaos.inflict import inflict
 from tests.chaos.messages import UNREADABLE, deliver, repeat
@@ -16,9 +17,11 @@ from tests.chaos.trial import Trial
 from tests.chaos.work import BLOCKED, EXPIRY, LOSS, REJECTION, TIMEOUT, TOO_LARGE, Piece
 
 OVERSIZE: Final = "x" * 300_000
+"""More than a body may have."""
 HEALTH_SECONDS: Final = 5.0
 """For an answer of an admin port, on a machine that may be busy."""
-"""More than a body may have."""
+ALONE_AT_ONCE: Final = 2
+"""Of a worker's jobs: `SLUICE_PROCESSES` is not set here."""
 
 
 @pytest.mark.ci
@@ -76,6 +79,28 @@ async def test_a_job_that_kills_its_runner_fails_and_its_neighbours_finish(trial
     assert killer.lost == MAX_LOST
     assert len([effect for effect in evidence.effects if effect.job == killer.spec.id]) == MAX_LOST
     assert {(job.status, job.attempt) for job in neighbours} == {("succeeded", 1)}
+    assert {job.lost for job in neighbours} == {0}  # it is known who held the loop
+
+
+@pytest.mark.timeout(240)
+async def test_a_worker_that_is_lost_costs_only_what_it_runs_alone(trial: Trial) -> None:
+    """R11: the neighbours of a killer that wait for a run alone are held by nobody, and lose nothing with a worker."""
+    deadly = trial.piece("deadly", end=LOSS, handler="chaos.deadly_thread")
+    pieces = [Piece(f"{trial.tag}{n}", task={"seconds": 3.0}) for n in range(60)]
+    load = asyncio.create_task(trial.load([*pieces, deadly], len(pieces) + 1, within=180))
+    assert await until(lambda: _suspects(trial, 15), within=60)
+    workers = trial.place.cast.workers
+    await asyncio.gather(*(inflict(trial.place, Kill(name)) for name in workers))
+    await load
+    evidence = await trial.evidence()
+    trial.judge(evidence).require_sound()
+    neighbours = [job for job in evidence.documents.values() if job.spec.handler != deadly.handler]
+    assert {job.status for job in neighbours} == {"succeeded"}
+    assert sum(job.lost > ALONE_FROM_LOST for job in neighbours) <= ALONE_AT_ONCE * len(workers)
+
+
+async def _suspects(trial: Trial, count: int) -> bool:
+    return sum(job.lost >= ALONE_FROM_LOST for job in (await trial.documents()).values()) >= count
 
 
 @pytest.mark.timeout(300)

@@ -78,7 +78,8 @@ def draw(rng: Random, count: int, *, tag: str, deadly: int = 0, cancels: bool = 
     """
     pieces = [_draw_one(rng, f"{tag}{number}", cancels) for number in range(count - deadly)]
     for number in range(deadly):
-        pieces.insert(rng.randrange(len(pieces) + 1), Piece(f"{tag}deadly-{number}", LOSS, "chaos.deadly"))
+        handler = ("chaos.deadly", "chaos.deadly_thread")[number % 2]
+        pieces.insert(rng.randrange(len(pieces) + 1), Piece(f"{tag}deadly-{number}", LOSS, handler))
     return pieces
 
 

@@ -5,7 +5,8 @@ What a handler or its process does is always an `Outcome`, never an exception; s
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from services.worker.execution.errors import (
@@ -57,6 +58,7 @@ class Engine:
         self._leaving = False
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._seats = asyncio.Semaphore(settings.solo_slots)
         self._shared = SharedRunner(lambda: self._runner("shared"), settings, clock, chance)
         self._solo = SoloRunners(lambda: self._runner("solo"), settings, clock, chance)
         self._pools: dict[RunIn, _Pool] = {
@@ -101,6 +103,15 @@ class Engine:
         """Whether it is a reducer, whose tasks take outputs."""
         loaded = self._catalogue.get(handler)
         return loaded is not None and loaded.entry.reduces
+
+    @asynccontextmanager
+    async def seat(self) -> AsyncIterator[bool]:
+        """A turn at running one task alone, for the block: no more have one than there are slots for such.
+
+        False: the worker is leaving, and runs it no more.
+        """
+        async with self._seats:
+            yield not self._leaving
 
     async def run(self, task: Task, *, on_report: OnReport = _unheard, outputs: OutputFeed | None = None) -> Outcome:
         """Run the task where its handler says, once there is a slot, and return what came of it.
@@ -162,6 +173,8 @@ class Engine:
 
     def _leave(self) -> None:
         self._leaving = True
+        for _ in range(self._settings.waiting):
+            self._seats.release()  # whoever waits is to hear of it now
         self._shared.leave()
         self._solo.leave()
         for ticket in self._tickets.values():

@@ -225,16 +225,23 @@ class RunnerHandle:
 
     def _lose_all(self, cause: str) -> None:
         held = self._process.marked()
-        alone = len(self._tickets) == 1 and not self._abandoned
-        lost = list(self._tickets.items())
+        lost = list(self._tickets.values())
         self._tickets.clear()
         self._idle.set()
-        for number, ticket in lost:
-            suspect = not self._blameless and (alone or number == held)
-            ticket.settle(ticket.verdict or Lost(cause, suspect))
+        for ticket in lost:
+            ticket.settle(ticket.verdict or Lost(cause, self._suspects(ticket, held)))
         if lost and not self._blameless:
             extra = {"runner": self.pid, "kind": self._kind, "cause": cause, "tasks": len(lost)}
             _log.warning("a runner ended under its tasks", extra=extra)
+
+    def _suspects(self, ticket: Ticket, held: int) -> bool:
+        """Whether its task may have ended the runner while the run `held` held the loop; 0: none did.
+
+        What runs in a thread can do so at any moment.
+        """
+        if self._blameless:
+            return False
+        return held in {0, ticket.number} or self.catalogue[ticket.task.handler].run_in != "loop"
 
     def _receive(self, message: ToWorker) -> None:
         match message:

@@ -1,8 +1,8 @@
 """One number in memory that worker and runner share: which run holds the runner's loop right now, 0 for none.
 
 The runner writes it before each step of a handler, which costs it well under a microsecond, and needs no step of its
-own to be read: when the loop is stuck, or the process dead, the worker still sees who held it (`Lost.suspect`). Linux
-only (memfd); elsewhere nobody is ever suspected by it.
+own to be read: when the loop is stuck, or the process dead, the worker still sees who held it, and that the others on
+that loop did not do it (`Lost.suspect`). Linux only (memfd); elsewhere it clears nobody.
 """
 
 import mmap

@@ -63,7 +63,7 @@ class Lost:
     cause: str
     """For the log: which process, and how it ended."""
     suspect: bool
-    """This task likely did it: it held the runner's loop at that moment, or nothing else ran there. Run it alone."""
+    """This task may have done it. It did not where another held the loop that both ran on."""
 
 
 @dataclass(frozen=True, slots=True)

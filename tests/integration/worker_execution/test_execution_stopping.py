@@ -225,6 +225,30 @@ async def test_closing_before_a_process_is_up_interrupts_its_task() -> None:
         assert isinstance(await run, Interrupted)
 
 
+async def test_no_more_have_a_seat_than_run_alone_at_once() -> None:
+    async with engine(solo_slots=2) as running, running.seat() as first:
+        third = running.seat()
+        async with running.seat() as second:
+            waiting = asyncio.create_task(third.__aenter__())
+            await asyncio.sleep(0)
+            assert (first, second, waiting.done()) == (True, True, False)
+        assert await waiting
+        await third.__aexit__(None, None, None)
+
+
+async def test_who_waits_for_a_seat_hears_at_once_that_the_worker_leaves() -> None:
+    async with engine(solo_slots=1) as running, running.seat():
+        waiting = [asyncio.create_task(_seated(running)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await running.drain(1.0)
+        assert await asyncio.gather(*waiting) == [False] * 3
+
+
+async def _seated(running: Engine) -> bool:
+    async with running.seat() as seated:
+        return seated
+
+
 async def test_a_task_alone_takes_a_process_whatever_its_handler_asks_for(running: Engine, tmp_path: Path) -> None:
     assert running.place("spin.loop") == "loop"
     assert running.place("spin.loop", alone=True) == "process"

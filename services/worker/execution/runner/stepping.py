@@ -1,6 +1,6 @@
 """Marks whose step holds the loop, so that a loop that hangs, or a process that dies, names its suspect (see `mark`).
 
-Tasks that a handler starts by itself are not seen: while one of them holds the loop, nobody is suspected.
+Tasks that a handler starts by itself are not seen: while one of them holds the loop, everybody is suspected.
 """
 
 import types

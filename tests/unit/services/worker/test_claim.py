@@ -4,7 +4,19 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from services.worker.claim import MAX_LOST, Busy, Claim, Claimant, Claimed, Claims, Old, Over, contend
+from services.worker.claim import (
+    ALONE_FROM_LOST,
+    MAX_LOST,
+    Busy,
+    Claim,
+    Claimant,
+    Claimed,
+    Claims,
+    Old,
+    Over,
+    Suspected,
+    contend,
+)
 from shared.clock import ManualClock
 from shared.models.envelope import Envelope
 from shared.models.job import ErrorCode, Job, JobError, JobSpec, JobStatus
@@ -53,6 +65,25 @@ def test_the_leases_that_lapsed_are_bounded() -> None:
     assert failed.error is not None
     assert failed.error.code is ErrorCode.WORKER_LOST
     assert failed.attempts[-1].code is ErrorCode.WORKER_LOST
+
+
+@pytest.mark.parametrize("lost", [ALONE_FROM_LOST - 1, ALONE_FROM_LOST, MAX_LOST - 1])
+async def test_a_suspect_is_claimed_by_who_can_run_it_alone(lost: int) -> None:
+    """Whoever waits until it can holds no lease meanwhile, and so loses none."""
+    clock = ManualClock(NOW)
+    store = MemoryJobs(MemoryDatabase(clock))
+    given_back = replace(RUNNING, lost=lost).released()
+    await store.create(given_back)
+    claims = Claims(store, CLAIMANT, clock)
+    if lost >= ALONE_FROM_LOST:
+        with pytest.raises(Suspected):
+            await claims.claim(Envelope(SPEC))
+        found = await store.read(SPEC.id)
+        assert found is not None
+        assert found.value == given_back
+    claimed = await claims.claim(Envelope(SPEC), seated=lost >= ALONE_FROM_LOST)
+    assert isinstance(claimed, Claimed)
+    assert (claimed.job.lost, claimed.job.fence) == (lost, "mine")
 
 
 def test_a_waiting_job_is_claimed_by_its_next_attempt_only() -> None:
