@@ -85,13 +85,15 @@ async def test_a_job_that_kills_its_runner_fails_and_its_neighbours_finish(trial
 @pytest.mark.timeout(240)
 async def test_a_worker_that_is_lost_costs_only_what_it_runs_alone(trial: Trial) -> None:
     """R11: the neighbours of a killer that wait for a run alone are held by nobody, and lose nothing with a worker."""
-    deadly = trial.piece("deadly", end=LOSS, handler="chaos.deadly_thread")
-    pieces = [Piece(f"{trial.tag}{n}", task={"seconds": 3.0}) for n in range(60)]
-    load = asyncio.create_task(trial.load([*pieces, deadly], len(pieces) + 1, within=180))
-    assert await until(lambda: _suspects(trial, 15), within=60)
+    deadly = trial.piece("deadly", end=LOSS, handler="chaos.deadly_thread", task={"seconds": 0.5})
+    pieces = [Piece(f"{trial.tag}{n}", task={"seconds": 4.0}) for n in range(40)]
+    load = asyncio.create_task(trial.load(pieces, len(pieces), within=180))
+    await _started(trial, len(pieces))
+    dying = asyncio.create_task(trial.load([deadly], 1, within=180))
+    assert await until(lambda: _suspects(trial, 6), within=60)
     workers = trial.place.cast.workers
     await asyncio.gather(*(inflict(trial.place, Kill(name)) for name in workers))
-    await load
+    await asyncio.gather(load, dying)
     evidence = await trial.evidence()
     trial.judge(evidence).require_sound()
     neighbours = [job for job in evidence.documents.values() if job.spec.handler != deadly.handler]
