@@ -8,7 +8,7 @@ to lose. A tombstone whose writer knew only the job's id gets the rest from the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from services.worker.store_time import StoreTime
 from shared.clock import Clock
@@ -16,15 +16,18 @@ from shared.errors import CommitUnknown, StoreUnavailable
 from shared.models.envelope import Envelope
 from shared.models.job import ErrorCode, Job, JobError, JobStatus
 from shared.storage.contract import JobClaims, Stored, Version, WriteResult
+from shared.values import value
 
 MAX_LOST = 5
 """Leases a job may lose before it is taken to kill its workers."""
 ALONE_FROM_LOST = 2
 """Leases lost, from which on a job runs in a process of its own."""
+FRESH_SHARE = 0.5
+"""Of its lease: a claim of which we hear later is renewed before the job starts, lest another takes it then."""
 MAX_ROUNDS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claimed:
     """This worker runs the job."""
 
@@ -32,19 +35,19 @@ class Claimed:
     version: Version
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Over:
     """The job is terminal: whatever was not told is told again."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Old:
     """The message belongs to an attempt that is past."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Busy:
     """Another worker's lease lives, for so many seconds yet. It may be the owner's own message: never acknowledge."""
 
@@ -58,7 +61,7 @@ class Suspected(Exception):
     """The job may have killed its workers and has to run alone: to be claimed again by who has a seat for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claimant:
     """Who claims: written into every claim."""
 
@@ -107,9 +110,10 @@ class Claims:
         for _ in range(MAX_ROUNDS):
             if found is None:
                 break
-            if found.value.fence in fences and found.value.status is JobStatus.RUNNING:
+            ours = found.value.fence in fences and found.value.status is JobStatus.RUNNING
+            if ours and found.idle_seconds < found.value.lease_seconds * FRESH_SHARE:
                 return await self._begun(found.value, found.version)
-            ruling = contend(envelope, found, self._claimant, self._clock.now())
+            ruling = found.value if ours else contend(envelope, found, self._claimant, self._clock.now())
             if not isinstance(ruling, Job):
                 return ruling
             if suspected(ruling) and not seated:
@@ -117,6 +121,8 @@ class Claims:
             fences.add(ruling.fence)
             result = await self._write(ruling, found)
             if isinstance(result, Version):
+                if ours:
+                    return await self._begun(ruling, result)
                 self._time.heard(result)
                 return Over(ruling) if ruling.status.terminal else Claimed(ruling, result)
             found = await self._store.read(envelope.spec.id)

@@ -45,5 +45,6 @@ def test_work_holds_all_that_may_befall_a_job() -> None:
     assert {piece.keyed for piece in pieces} == {piece.canceled for piece in pieces} == {True, False}
     assert any("delay_seconds" in piece.options for piece in pieces)
     assert any(piece.task.get("failures") for piece in pieces)
-    assert {piece.handler for piece in pieces} == {"chaos.work", "chaos.thread", "chaos.process", "chaos.deadly"}
+    handlers = {"chaos.work", "chaos.thread", "chaos.process", "chaos.deadly", "chaos.deadly_thread"}
+    assert {piece.handler for piece in pieces} == handlers
     assert not any(piece.canceled for piece in draw(Random(5), 500, tag="t"))

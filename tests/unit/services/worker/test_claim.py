@@ -18,6 +18,7 @@ from services.worker.claim import (
     contend,
 )
 from shared.clock import ManualClock
+from shared.errors import CommitUnknown
 from shared.models.envelope import Envelope
 from shared.models.job import ErrorCode, Job, JobError, JobSpec, JobStatus
 from shared.storage.contract import Stored, Version, WriteResult
@@ -154,6 +155,37 @@ def apart(off_by: int) -> Apart:
     store = Counted(MemoryDatabase(right))
     store.calls = []
     return Apart(clock, right, store, Claims(store, CLAIMANT, clock))
+
+
+class Doubtful(Counted):
+    """A store that takes the first claim, and whose answer is lost; whoever asks hears of it `seconds` later."""
+
+    seconds = 0.0
+
+    async def create(self, job: Job) -> WriteResult:
+        await super().create(job)
+        raise CommitUnknown("the answer is lost")
+
+    async def read(self, id: str) -> Stored[Job] | None:
+        found = await super().read(id)
+        if found is None or not self.seconds:
+            return found
+        return replace(found, read_at=found.read_at + round(self.seconds * 1e6))
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0.0, 0), (7.0, 0), (8.0, 1), (16.0, 1)])
+async def test_a_claim_of_which_is_heard_late_is_renewed_before_the_job_starts(seconds: float, calls: int) -> None:
+    """Else another could take it over in the same moment, and both would run it."""
+    clock = ManualClock(NOW)
+    store = Doubtful(MemoryDatabase(clock))
+    store.calls, store.seconds = [], seconds
+    claimed = await Claims(store, CLAIMANT, clock).claim(Envelope(SPEC))
+    assert isinstance(claimed, Claimed)
+    assert (claimed.job.lost, claimed.job.fence) == (0, "mine")
+    assert store.calls == ["create", "read", *["update"] * calls]
+    stored_job = await store.read(SPEC.id)
+    assert stored_job is not None
+    assert stored_job.version == claimed.version
 
 
 @pytest.mark.parametrize("off_by", [-HOUR, 0, HOUR])
