@@ -18,10 +18,10 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from shared.errors import ConfigError
+from shared.values import value
 
 Kind = Literal["job", "bat", "whk", "dlv"]
 
@@ -38,7 +38,7 @@ _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _TO_DIGITS = str.maketrans("0123456789abcdefghjkmnpqrstvwxyz", "0123456789abcdefghijklmnopqrstuv")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class IdKeys:
     """The MAC keys by version, 0…255. The highest version signs; every version verifies, for a key outlives its ids."""
 
@@ -61,7 +61,7 @@ class IdKeys:
         return cls(keys)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class IssuedId:
     """What a verified id says of itself."""
 

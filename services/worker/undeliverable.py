@@ -8,7 +8,6 @@ message comes back, a job that is over is only told again. Harmless twice for th
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from services.worker.claim import Busy, Claim, Claimant, Claimed, Claims, Old, Over
 from services.worker.measures import Measures
@@ -21,6 +20,7 @@ from shared.models.envelope import Envelope, MalformedEnvelope
 from shared.models.job import ErrorCode, Job, JobError
 from shared.storage.contract import JobClaims
 from shared.telemetry.traces import Traces
+from shared.values import value
 
 UNREADABLE_SECONDS = 600.0
 """A message that cannot be read may be one for a newer worker; until one comes it disturbs nobody."""
@@ -32,7 +32,7 @@ GIVEN_UP = JobError(ErrorCode.UNDELIVERABLE, "the broker gave up on its message"
 _log = logging.getLogger("sluice.worker")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Undertaker(Claimant):
     """Claims a job for its end: what a worker would run, it leaves failed, or expired where its time has passed.
 

@@ -5,10 +5,11 @@ deliveries into calls of a `Handle` and its verdicts into acknowledgements. Batc
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from shared.messaging.push import Pulled, PushTarget
+from shared.values import value
 
 MAX_MESSAGE_BYTES = 9_000_000
 """Body and attributes. Pub/Sub takes requests of 10 MB; the emulator hangs for a minute on 12 MiB. We refuse before."""
@@ -19,7 +20,7 @@ MAX_ATTRIBUTE_BYTES = 1_024
 MAX_LEASE_SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Message:
     body: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class BulkPublisher(Publisher, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Delivery:
     """One message as handed to us; the lease on it is `ack_id`."""
 
@@ -59,12 +60,12 @@ class Delivery:
     """As counted by the broker, from 1; 0 where it does not count (the service does for dead letters only)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Acknowledge:
     """The message is done with."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Redeliver:
     """The message is to come again, after about `after_seconds` (0…600; the broker's own backoff may come on top)."""
 

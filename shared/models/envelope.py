@@ -6,7 +6,6 @@ precondition and attempt.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ import orjson
 from shared.models.batch import BatchSpec
 from shared.models.job import JobSpec, Lane
 from shared.models.webhook import JobWebhook
+from shared.values import value
 
 VERSION = 1
 _ID = "job_"
@@ -24,7 +24,7 @@ class MalformedEnvelope(ValueError):
     """The body is not an envelope of a version that this code reads."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Envelope:
     spec: JobSpec
     attempt: int = 1

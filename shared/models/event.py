@@ -4,13 +4,13 @@ Written by the worker and the gateway after the store knows, read by the aggrega
 twice: the id is the same each time (`{job}:{type}:{attempt}`) and consumers merge.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from shared.clock import parse_rfc3339, rfc3339
 from shared.models.job import Job, JobStatus
+from shared.values import value
 
 RETRIED: Final = "job.retried"
 """An attempt failed and another one waits. For statistics alone, and told on a best-effort basis."""
@@ -20,7 +20,7 @@ class MalformedEvent(ValueError):
     """The body is not an event."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Event:
     """A lifecycle event, with the fields that CloudEvents names."""
 

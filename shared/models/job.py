@@ -14,16 +14,16 @@ worker that meets the job's message adds what was asked (`completed`). A **stub*
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Self
 
 from shared.models.fingerprint import fingerprint
 from shared.models.webhook import JobWebhook
+from shared.values import value
 
 MAX_ATTEMPT_RECORDS = 10
 """The history kept of a job's failed attempts: the last ones."""
-
 
 MESSAGES_LAST_MS = 8 * 86_400_000
 """Subscriptions keep messages for 7 days: a late duplicate must still meet the document."""
@@ -92,7 +92,7 @@ class ErrorCode(StrEnum):
             return code
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobSpec:
     """What was asked for, with every default resolved. Times are milliseconds since the epoch."""
 
@@ -131,7 +131,7 @@ class JobSpec:
         return bool(self.handler)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attempt:
     """One failed attempt, as its job remembers it."""
 
@@ -142,14 +142,14 @@ class Attempt:
     finished_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobError:
     code: ErrorCode
     message: str
     retryable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Job:
     """One state of a job."""
 
@@ -291,7 +291,7 @@ class Job:
         return replace(self, attempts=(*self.attempts, record)[-MAX_ATTEMPT_RECORDS:])
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Retention:
     """How long a finished job can be read, and its document stays."""
 

@@ -4,19 +4,19 @@
 on its way, by `with_progress`; the bytes of a finished one stay what they were.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from shared.clock import rfc3339
 from shared.models.job import Job, JobSpec, attempt_of, is_running
+from shared.values import value
 
 _NO_PROGRESS = b'"progress":null'
 _LAST_BIT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Snapshot:
     """A job's public JSON at one state."""
 

@@ -30,6 +30,7 @@ from shared.models.handler import HandlerEntry
 from shared.models.job import Job, JobStatus
 from shared.models.key import ApiKey
 from shared.models.queue import QueueControl
+from shared.values import value
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -46,7 +47,7 @@ def shard_of(id: str, shards: int) -> int:
     return zlib.crc32(id.encode()) % shards
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Version:
     """When the document was last written, by the store's clock (microseconds). Opaque but for lease arithmetic.
 
@@ -56,7 +57,7 @@ class Version:
     updated_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Stored(Generic[T_co]):
     """A document as read."""
 
@@ -90,7 +91,7 @@ def timer_id(job: str, attempt: int) -> str:
     return f"{job}:{attempt}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Timer:
     """A message to be published at a time. Written by whoever delays a job, released by the scheduler."""
 
@@ -157,7 +158,7 @@ class JobClaims(JobWrites, JobErasure, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobFilter:
     """Which jobs of a tenant a list shows: those that fit all that is set."""
 
@@ -238,7 +239,7 @@ class Timers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KeyedRequest:
     """A request with an Idempotency-Key: what it asked, and the id that it is answered with, now and ever after."""
 

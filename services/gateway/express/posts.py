@@ -62,9 +62,13 @@ class Posts:
         post = self._post(message, payload.read_nowait(), key, connection, started)
         task = self._loop.create_task(post)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)  # in the task itself, it would not happen to one that is never begun
         connection.hold(task.cancel)
         return True
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._edge.ended()
 
     async def aclose(self) -> None:
         """Return when everyone is answered; accepting has its deadlines."""
@@ -78,8 +82,6 @@ class Posts:
             reply = await self._reply(message, body, key, connection, request_id, started)
         except Exception as fault:  # noqa: BLE001 - `refusal` logs what is no refusal
             reply = self._edge.refusal(fault, request_id, PATH).reply(request_id)
-        finally:
-            self._edge.ended()
         if reply is not None:
             connection.reply(render(reply, request_id))
             self._edge.over("POST", PATH, reply.status, request_id, time.perf_counter() - started)

@@ -1,18 +1,19 @@
 """A job's state as an HTTP answer: the bytes as they are, with the headers that say how to go on. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from aiohttp import web
 
 from services.gateway.http.headers import entity_tag, known_order
 from services.gateway.http.replies import Reply
 from shared.models.public import Snapshot
+from shared.values import value
 
 POLL_SECONDS = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Accepted:
     """A job that will happen, or is over: its state, and the headers that say how the request came by it."""
 

@@ -1,14 +1,15 @@
 """An HTTP answer as a value, before aiohttp writes it or `express` does. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aiohttp import web
+
+from shared.values import value
 
 JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reply:
     """An answer, before it is the application's or goes out by itself. body: None where there is none (304)."""
 

@@ -4,7 +4,6 @@ Used by `posting` and `replay`, each of which says how it finds the job's spec.
 """
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from services.gateway.http.answers import Accepted
@@ -17,9 +16,10 @@ from shared.clock import Clock
 from shared.ids import IssuedId
 from shared.models.job import JobSpec
 from shared.models.public import snapshot
+from shared.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Desk:
     """What it takes to accept jobs."""
 
@@ -36,7 +36,7 @@ class Desk:
         return Accepted(state)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobWork:
     """A request for a job: of the `Work` of its key, what is the same however the spec is found. All raise Problem."""
 
@@ -65,7 +65,7 @@ class JobWork:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Own:
     """A job that is nobody else's. known_until: its key is remembered until then, or longer (milliseconds, epoch)."""
 

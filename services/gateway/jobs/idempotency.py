@@ -10,7 +10,7 @@ Redis spares most replays a look into the store, and is never needed.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from services.gateway.aside import Aside
@@ -22,6 +22,7 @@ from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, CommitUnknown, Overloaded, StoreUnavailable, Unavailable
 from shared.storage.contract import Idempotency as Requests
 from shared.storage.contract import KeyedRequest, Stored, Version
+from shared.values import value
 
 KEPT_SECONDS = 86_400
 """A key is remembered for so long at least, and as long as what it stands for may not be over."""
@@ -77,7 +78,7 @@ class Work(Protocol[T_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
     """A key, as used by one request."""
 
@@ -92,12 +93,12 @@ class Claim:
         return cls(scope_hash(tenant, route, key), fingerprint(body))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class First(Generic[T_co]):
     value: T_co
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Replayed(Generic[T_co]):
     value: T_co
 

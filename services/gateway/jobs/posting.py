@@ -4,7 +4,6 @@ What can happen to a request, in order: it is refused; its Idempotency-Key says 
 is known, or its work under way (`sharing`); or it becomes a job of its own. Then it may wait.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -25,6 +24,7 @@ from services.gateway.settings import Settings
 from services.gateway.statistics.run_times import RunTimes
 from shared.models.key import ApiKey
 from shared.models.public import Snapshot
+from shared.values import value
 
 ROUTE = "POST /v1/jobs"
 
@@ -94,7 +94,7 @@ class Posting:
             return None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Asked:
     """A request to this endpoint. body: its JSON."""
 
@@ -109,7 +109,7 @@ class Asked:
         return wait_seconds(self.headers.getall("Prefer", ()))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Order(JobWork):
     """One request for a job: the `Work` of its Idempotency-Key. body: what `submission` was read from."""
 

@@ -11,7 +11,7 @@ handler is in today. Time limit, attempts, labels and lifetime are those of the 
 shared with equal work, for who replays wants it to run.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -29,6 +29,7 @@ from shared.clock import MILLISECONDS
 from shared.ids import Ids, IssuedId
 from shared.models.job import Job, JobSpec, Retention
 from shared.models.key import ApiKey
+from shared.values import value
 
 ROUTE = "POST /v1/jobs/{id}/replay"
 MAX_NUMBER = 1_000
@@ -82,7 +83,7 @@ def _claim(origin: IssuedId, tenant: str, number: int) -> Claim:
     return Claim.of(tenant=tenant, route=ROUTE, key=f"{origin.text}:{number}", body=None)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Replaying(JobWork):
     """One request for a replay: the `Work` of its number."""
 

@@ -10,7 +10,7 @@ Without Redis every request runs its own job.
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from prometheus_client import Counter
@@ -29,6 +29,7 @@ from shared.ids import IssuedId
 from shared.models.envelope import Envelope, MalformedEnvelope
 from shared.models.job import Job, JobSpec
 from shared.models.public import Snapshot, snapshot
+from shared.values import value
 
 MISS = "sluice; fwd=miss"
 COLLAPSED = "sluice; fwd=miss; collapsed"
@@ -178,7 +179,7 @@ class Sharing:
             self._accepted.popitem(last=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Given:
     """Nothing is left to do: the job is over, or was accepted."""
 
@@ -200,7 +201,7 @@ class Given:
         """It is not this request's to take back."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Flying:
     """A job for the broker to have. leads: it is this request's own."""
 

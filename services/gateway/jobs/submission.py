@@ -1,7 +1,7 @@
 """What a client asks for when it posts a job: the body of `POST /v1/jobs`, read into a value. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +10,7 @@ from services.gateway.http.labels import read_labels
 from services.gateway.webhooks.requests import read_job_webhook
 from shared.clock import MILLISECONDS
 from shared.models.webhook import JobWebhook
+from shared.values import value
 
 MAX_DELAY_SECONDS = 30 * 86_400
 MAX_EXPIRES_IN_SECONDS = 6 * 86_400
@@ -30,7 +31,7 @@ class Caching(StrEnum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Submission:
     """None: not said, so the handler's or the system's default holds."""
 

@@ -4,18 +4,17 @@ The first four are decided where the handler ran (`Ended`, they cross from the r
 worker's side, whatever the handler says afterwards.
 """
 
-from dataclasses import dataclass
-
 from shared.models.job import ErrorCode
+from shared.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Succeeded:
     output: bytes
     """JSON, rendered by the handler's output type; within the limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RetryRequested:
     """The handler raised `Retry`: it wants another attempt."""
 
@@ -24,14 +23,14 @@ class RetryRequested:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Rejected:
     """The input will never work: the handler raised `Reject`, or the input does not fit its type."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Failed:
     """The handler raised, or returned what cannot be kept."""
 
@@ -46,17 +45,17 @@ class Failed:
 Ended = Succeeded | RetryRequested | Rejected | Failed
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TimedOut:
     """The attempt's time was over. Whatever the handler does later is discarded."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Canceled:
     """`Engine.cancel` was called. Whatever the handler does later is discarded."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Lost:
     """The runner ended under the task, or had to be killed. It costs the job no attempt."""
 
@@ -66,7 +65,7 @@ class Lost:
     """This task may have done it. It did not where another held the loop that both ran on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Interrupted:
     """The engine is closing, or has no runner to give. It says nothing against the job: release it as it was."""
 

@@ -1,16 +1,16 @@
 """What the worker asks of the engine, and what it hears while a task runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from shared.models.handler import HandlerEntry
+from shared.values import value
 
 RunIn = Literal["loop", "thread", "process"]
 """Where a handler asks to run. Tasks that run `alone` take the slots of "process" whatever their handler asks for."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Task:
     """One attempt of one job."""
 
@@ -42,7 +42,7 @@ class Counts(NamedTuple):
     expired: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ItemOutput:
     """What an item of a batch has returned."""
 
@@ -70,7 +70,7 @@ class OutputFeed(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Progress:
     """How far a job is, in the handler's own units."""
 
@@ -79,7 +79,7 @@ class Progress:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Report:
     """What a handler told since its last report. Reports of one task come in order, and none after its outcome."""
 
@@ -95,7 +95,7 @@ OnReport = Callable[[Report], None]
 """Called in the worker's loop. Returns at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LoadedHandler:
     """A handler that this worker can run: what is announced of it, and where it runs."""
 

@@ -10,6 +10,7 @@ Deadlines are the loop's own time, as gRPC's are.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from shared.messaging.pubsub.status import Failure, explain, failure_of
 _OVERHEAD: Final = 64  # bytes of framing that a message may add to a request
 _BASE_SECONDS: Final = 0.05
 _CAP_SECONDS: Final = 1.0
+_MOMENT_SECONDS: Final = 0.01
+"""By so much a caller may hear late that its time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,35 @@ class _Publication:
         return BrokerUnavailable(f"not published ({self.trouble})")
 
 
+class _Deadlines:
+    """Abandons publications when their time is up, with one timer for all of a moment."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._moments: dict[int, set[_Publication]] = {}
+
+    def add(self, publication: _Publication) -> None:
+        moment = _moment(publication)
+        due = self._moments.get(moment)
+        if due is None:
+            due = self._moments[moment] = set()
+            self._loop.call_at(moment * _MOMENT_SECONDS, self._expire, moment)
+        due.add(publication)
+
+    def discard(self, publication: _Publication) -> None:
+        due = self._moments.get(_moment(publication))
+        if due is not None:
+            due.discard(publication)
+
+    def _expire(self, moment: int) -> None:
+        for publication in self._moments.pop(moment):
+            publication.abandon()
+
+
+def _moment(publication: _Publication) -> int:
+    return math.ceil(publication.deadline / _MOMENT_SECONDS)
+
+
 class PubSubPublisher:
     """Publishes to the channel's project. Close it before the channel."""
 
@@ -101,6 +133,7 @@ class PubSubPublisher:
         self._draw = draw
         self._publish = channel.call(wire.PUBLISH, wire.PublishRequest)
         self._budget = RetryBudget()
+        self._deadlines = _Deadlines()
         self._topics: dict[str, tuple[Resource, BatchQueue[_Publication]]] = {}
         self._messages = self._bytes = 0
         self._closed = False
@@ -113,11 +146,11 @@ class PubSubPublisher:
         loop = asyncio.get_running_loop()
         publication = _Publication(resource, message, size, loop.time() + timeout_seconds)
         queue.add(publication)
-        timer = loop.call_at(publication.deadline, publication.abandon)
+        self._deadlines.add(publication)
         try:
             await publication.accepted
         finally:
-            timer.cancel()
+            self._deadlines.discard(publication)
             queue.withdraw(publication)
             self._messages -= 1
             self._bytes -= size
