@@ -217,7 +217,8 @@ class Deliverer:
             return pause
         if lane.full:
             return SHORT_PAUSE_SECONDS
-        room = self._room.open_to(lane.tenant, slow=lane.standing is not Standing.PROVEN)
+        slow = lane.standing is not Standing.PROVEN
+        room = self._room.open_to(lane.tenant, slow=slow) or (slow and self._room.yielding(lane.tenant))
         return 0.0 if room else CROWDED_SECONDS
 
     async def _lane(self, endpoint: str, tenant: str) -> Lane:
@@ -225,7 +226,14 @@ class Deliverer:
         return self._turns.lane(endpoint, tenant)  # it may have been forgotten meanwhile
 
     def _put(self, lane: Lane, stored: Stored[Delivery]) -> None:
-        self._room.enter(stored.value.id, lane.tenant, slow=lane.standing is not Standing.PROVEN)
+        """Let it wait here. If the one that is to make room for it has all under way, the store brings it again."""
+        slow = lane.standing is not Standing.PROVEN
+        if not self._room.open_to(lane.tenant, slow=slow):
+            ousted = self._turns.oust(self._room.yielding(lane.tenant))
+            if ousted is None:
+                return
+            self._room.leave(ousted.value.id)  # it is due in the store, or will be when its claim is over
+        self._room.enter(stored.value.id, lane.tenant, slow=slow)
         self._turns.put(lane, stored, self._clock.monotonic())
         self._wake_up.set()
 

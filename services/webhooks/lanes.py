@@ -116,6 +116,10 @@ class Lane:
         self.in_flight += 1
         return Turn(self, (self.live or self.slow).popleft(), slow, probe)
 
+    def last(self) -> Stored[Delivery]:
+        """Of what waits, the one whose turn would come last; it waits here no more."""
+        return (self.slow or self.live).pop()
+
     def empty(self) -> list[Stored[Delivery]]:
         """Everything that waits, which is then the caller's."""
         found = [*self.live, *self.slow]
@@ -132,6 +136,10 @@ class Ring:
 
     def append(self, lane: Lane) -> None:
         self._tenants.setdefault(lane.tenant, deque()).append(lane)
+
+    def last(self, tenant: str) -> Lane | None:
+        """Of the tenant's lanes in which something waits, the one whose turn comes last."""
+        return next((lane for lane in reversed(self._tenants.get(tenant, ())) if lane.waiting), None)
 
     def pop(self, may: Callable[[str], bool]) -> Lane | None:
         """The next lane of a tenant that `may` start something. Those that may not have something under way each."""
@@ -198,6 +206,14 @@ class Turns:
     def next_moment(self) -> float | None:
         """When a lane that sleeps may go on."""
         return self._asleep[0][0] if self._asleep else None
+
+    def oust(self, tenant: str) -> Stored[Delivery] | None:
+        """Of what waits of this tenant, the last for an endpoint that may be dead; it is the caller's."""
+        for standing in (Standing.TIMING_OUT, Standing.NEW):
+            lane = self._ready[standing].last(tenant)
+            if lane is not None:
+                return lane.last()
+        return None
 
     def forget(self, endpoints: Iterable[str]) -> list[Stored[Delivery]]:
         """Drop these lanes; what waited in them is the caller's. What is under way ends by itself."""

@@ -55,11 +55,11 @@ class Bench:
     deliverer: Deliverer
     turns: Turns
 
-    def delivery(self, name: str, *, due_at: int | None = None) -> Delivery:
+    def delivery(self, name: str, *, due_at: int | None = None, tenant: str = "acme") -> Delivery:
         now = self.clock.now()
         return Delivery(
             id=f"dlv_{name}",
-            tenant="acme",
+            tenant=tenant,
             message="msg_1",
             type="job.succeeded",
             endpoint=f"whk_{name}",
@@ -77,11 +77,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def looking() -> AsyncIterator[Bench]:
+async def looking(backlog: int = 5_000) -> AsyncIterator[Bench]:
     """A deliverer that holds every shard and looks at what is due. Nothing is sent."""
     clock = ManualClock()
     database = MemoryDatabase(clock)
-    deliveries, settings = Slow(database, clock), Settings(id_keys=Secret(""), webhook_keys=Secret(""))
+    deliveries = Slow(database, clock)
+    settings = Settings(id_keys=Secret(""), webhook_keys=Secret(""), backlog=backlog)
     turns = Turns(Limits())
     deliverer = Deliverer(
         settings,
@@ -158,3 +159,15 @@ async def test_what_waits_is_due_at_once_for_whoever_comes_next() -> None:
         stored = await b.deliveries.read(made.id)
         assert stored is not None
         assert stored.value.due_at == b.clock.now()
+
+
+async def test_a_tenant_with_nothing_here_finds_room_however_much_others_have() -> None:
+    async with looking(backlog=8) as b:
+        for n in range(20):
+            await b.deliveries.create(b.delivery(f"dead{n}", tenant=f"tenant{n % 3}"))
+        await b.clock.advance(SOON_SECONDS)
+        before = sum(lane.waiting for lane in b.turns.lanes.values())
+        await b.deliveries.create(b.delivery("new", tenant="newcomer"))
+        await b.clock.advance(SOON_SECONDS)
+        assert b.waits("new")
+        assert sum(lane.waiting for lane in b.turns.lanes.values()) == before

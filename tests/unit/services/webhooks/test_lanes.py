@@ -213,3 +213,17 @@ def test_tenants_take_turns_however_many_endpoints_they_have() -> None:
         lane.standing = Standing.PROVEN
         turns.put(lane, waiting(endpoint), 0.0)
     assert started(turns, 0.0) == ["a1", "b1", "a2", "a3"]
+
+
+def test_what_would_come_last_of_a_tenant_is_ousted_and_nothing_else_of_it() -> None:
+    turns = Turns(LIMITS)
+    for endpoint, tenant, n in (("a", "t", 0), ("b", "t", 1), ("b", "t", 2), ("c", "u", 3), ("p", "t", 4)):
+        lane = turns.lane(endpoint, tenant)
+        lane.standing = Standing.PROVEN if endpoint == "p" else Standing.NEW
+        turns.put(lane, waiting(endpoint, n), 0.0)
+    ousted = [turns.oust("t") for _ in range(4)]
+    assert [found and found.value.id for found in ousted] == ["dlv_b_2", "dlv_b_1", "dlv_a_0", None]
+    assert turns.oust("nobody") is None
+    assert started(turns, 0.0) == ["p", "c"]
+    turns.put(turns.lanes["b"], waiting("b", 5), 0.0)
+    assert started(turns, 0.0) == ["b"]

@@ -28,3 +28,19 @@ def test_what_leaves_makes_room() -> None:
     room.leave("one-True-0")
     room.leave("unknown")
     assert (len(room), "one-True-0" in room) == (0, False)
+
+
+def test_where_tenants_have_left_nothing_the_one_that_has_most_makes_room_for_a_new_one() -> None:
+    room = Room(16)
+    for tenant in ("one", "two", "three", "four"):
+        filled(room, tenant, slow=True)
+    assert not room.open_to("newcomer", slow=True)
+    assert room.yielding("newcomer") == "one"
+    assert [room.yielding(tenant) for tenant in ("one", "four")] == ["", ""]
+    for n in range(3):
+        room.leave(f"one-True-{n}")
+        room.enter(f"other-{n}", f"other-{n}", slow=True)
+    assert room.yielding("newcomer") == "two"
+    room.leave("two-True-0")
+    room.enter("other-3", "other-3", slow=True)
+    assert room.yielding("newcomer") == ""  # everybody has one
