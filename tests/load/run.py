@@ -30,7 +30,7 @@ from tests.load.placement import Cores
 from tests.load.proc import busy_seconds, cpu_seconds
 from tests.load.report import keep, table
 from tests.load.results import Row
-from tests.load.rows import b1, latency, limits, p1, p2, p3, p4, p7, p9, webhooks
+from tests.load.rows import b1, h1, latency, limits, p1, p2, p3, p4, p7, p9, webhooks
 
 Measure = Callable[[Bench], Awaitable[list[Row]]]
 
@@ -45,6 +45,7 @@ ROWS: Final[dict[str, Measure]] = {
     "p7": p7.measure,
     "p9": p9.measure,
     "b1": b1.measure,
+    "h1": h1.measure,
     "w1": webhooks.measure,
 }
 _INCLUDED: Final = {"limits": "p1"}

@@ -57,7 +57,7 @@ async def measure(bench: Bench) -> list[Row]:
     return [row]
 
 
-def _orders(keys: list[str]) -> list[Exchange]:
+def orders(keys: list[str]) -> list[Exchange]:
     """A request that submits a no-op job, for each key."""
     body = orjson.dumps({"handler": NO_OP, "input": {"text": "x" * 64}})
     return [Exchange(post("/v1/jobs", body, key).decode()) for key in keys]
@@ -66,7 +66,7 @@ def _orders(keys: list[str]) -> list[Exchange]:
 async def _accept(bench: Bench, system: System, server: Server) -> Tally:
     seconds, address = bench.arguments.seconds, server.address
     plan = Closed(
-        address.host, address.port, _orders(tokens(system)), CONNECTIONS, WARM_SECONDS, seconds, check="accepted"
+        address.host, address.port, orders(tokens(system)), CONNECTIONS, WARM_SECONDS, seconds, check="accepted"
     )
     return await bench.load(plan, WARM_SECONDS + seconds)
 

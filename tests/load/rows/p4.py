@@ -37,18 +37,23 @@ _WATCHED_SECONDS: Final = 15.0  # longer than the gateways' 12 s between two loo
 _A_CLIENT: Final = 12_500  # waiters of one client process, for its descriptors and its source address' ports
 _WARM_SECONDS: Final = 2.0
 _SLOWEST_JOBS_PER_S: Final = 250
-_AT_ONCE: Final = 200  # jobs that the worker runs side by side
+AT_ONCE: Final = 200  # jobs that the worker runs side by side
 _DONE_SECONDS: Final = 15.0
 _REPORTING_SECONDS: Final = 30.0  # for a client that has given up to say so
 _NAPS: Final = 32  # of different lengths; as many as divide the keys
 
 
-def _quantities(waiters: int) -> tuple[Quantity, ...]:
+_COSTS: Final = (
+    Quantity("waiting_cores", "CPU of the gateways while all wait", "cores", at_most(0.05)),
+    Quantity("backends_cores", "CPU of emulators and Redis while all wait", "cores"),
+)
+
+
+def quantities(waiters: int) -> tuple[Quantity, ...]:
+    """What every scene has to say."""
     return (
         Quantity("answered", "waiters answered", "", at_least(waiters)),
         Quantity("kib_each", "memory of the gateways, a waiter", "KiB", at_most(10)),
-        Quantity("waiting_cores", "CPU of the gateways while all wait", "cores", at_most(0.05)),
-        Quantity("backends_cores", "CPU of emulators and Redis while all wait", "cores"),
         Quantity("p50_ms", "from a job's finish to its waiter's answer, p50", "ms", at_most(13)),
         Quantity("p99_ms", "the same, p99", "ms"),
         Quantity("most_ms", "the same, the last", "ms"),
@@ -60,18 +65,20 @@ def _quantities(waiters: int) -> tuple[Quantity, ...]:
 
 async def measure(bench: Bench) -> list[Row]:
     waiters, gateways = bench.arguments.waiters, bench.arguments.gateways
-    row = Row("P4", "Waiters", _quantities(waiters))
+    row = Row("P4", "Waiters", (*quantities(waiters), *_COSTS))
     row.note(f"{waiters:,} waiters over {gateways} gateway processes; no cores are set apart")
-    environ = {"SLUICE_CONCURRENCY": str(_AT_ONCE)}
+    environ = {"SLUICE_CONCURRENCY": str(AT_ONCE)}
     for number in range(bench.arguments.runs):
         # A new system each time: memory that an earlier crowd left behind would be filled without being counted.
         async with bench.system(f"p4-{number + 1}", gateways=gateways, environ=environ) as system:
-            await _Scene(bench, row, system, number).play()
+            await Scene(bench, row, system, number).play()
     return [row]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class Scene:
+    """One run. Others have something else happen while all wait: they override `watch`, and what they need for it."""
+
     bench: Bench
     row: Row
     system: System
@@ -79,7 +86,7 @@ class _Scene:
 
     async def play(self) -> None:
         gateways = [process.pid for process in self.system.services["gateway"]]
-        await self._warm_up()
+        await self.warm_up()
         await together(worker.stop() for worker in self.system.services["worker"])
         outputs = await self._submit()
         before = resident_bytes(gateways)
@@ -88,14 +95,14 @@ class _Scene:
             clients = await self._gather(stack, outputs)
             await until_held(self.system, len(outputs))
             self.row.add({"kib_each": (resident_bytes(gateways) - before) / len(outputs) / 1_024})
-            await self._watch()
+            await self.watch()
             await together(worker.start() for worker in self.system.services["worker"])
             within = _longest(len(outputs))
             tallies = await asyncio.gather(*(client.result(within + _REPORTING_SECONDS) for client in clients))
             self.row.add({"stalls": await stalls(self.system) - stalled})
         await self._judge(tallies)
 
-    async def _warm_up(self) -> None:
+    async def warm_up(self) -> None:
         """Every path taken and every pool filled, so that what the waiters add is theirs."""
         address = gateway(self.system).address
         plan = Jobs(address.host, address.port, tokens(self.system), NO_OP, CONNECTIONS, 0, _WARM_SECONDS)
@@ -130,7 +137,8 @@ class _Scene:
         seconds = _longest(self.bench.arguments.waiters)
         return Waiters(address.host, address.port, source, keys, outputs, _WAIT_SECONDS, seconds)
 
-    async def _watch(self) -> None:
+    async def watch(self) -> None:
+        """What happens while all wait."""
         used = meter(self.system)
         await asyncio.sleep(_WATCHED_SECONDS)  # it is the passing of time that is measured
         cpu = used.read()
@@ -161,7 +169,7 @@ def _longest(waiters: int) -> float:
 
 def _naps(waiters: int) -> list[float]:
     """Seconds to sleep, spread by half around their mean, so that jobs begun together do not end together."""
-    mean = _AT_ONCE * _DONE_SECONDS / waiters
+    mean = AT_ONCE * _DONE_SECONDS / waiters
     return [round(mean * (0.5 + place / _NAPS), 4) for place in range(_NAPS)]
 
 
