@@ -1,4 +1,7 @@
-"""The composed system, started once; the tests speak only HTTP to it, and stop, kill or freeze its processes."""
+"""The composed system, started once; the tests speak only HTTP to it, and stop, kill or freeze its processes.
+
+It is ended with the last of them: idle, it would cost those that follow in the same process a tenth of a core.
+"""
 
 import os
 from collections.abc import AsyncIterator
@@ -27,7 +30,7 @@ ONE_PULL = {"SLUICE_PULLS": "1"}
 GLOBEX = DevKey("globex", "sk_globex_fedcba9876543210fedcba9876543210")
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Its own Redis, for tests kill it; the emulators given, if any are."""
     given = Given(os.environ.get("PUBSUB_EMULATOR_HOST", ""), os.environ.get("FIRESTORE_EMULATOR_HOST", ""))
@@ -51,25 +54,25 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         yield running
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=70)) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(system: System, session: aiohttp.ClientSession) -> ApiClient:
     """As tenant acme."""
     return ApiClient(session, system.base_url, ACME.token)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def foreign(system: System, session: aiohttp.ClientSession) -> ApiClient:
     """As another tenant."""
     return ApiClient(session, system.base_url, GLOBEX.token)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def fleet(system: System, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """A system of its own with four gateways, on the backends of the other: what is seen of several is seen there."""
     options = Options(
@@ -93,7 +96,7 @@ async def crowd(fleet: System) -> AsyncIterator[ApiClient]:
         yield ApiClient(session, fleet.base_url, ACME.token)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def hasty(system: System, session: aiohttp.ClientSession) -> ApiClient:
     """As tenant acme, with a key that may ask ten times a second and save up twenty."""
     token = "sk_hasty_00112233445566778899aabbccddeeff"
