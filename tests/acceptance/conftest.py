@@ -47,6 +47,8 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
             "SLUICE_BODY_SECONDS": "2",
             "SLUICE_WEBHOOKS_ALLOW_LOCAL": "1",
             "SLUICE_RUN_TIMES_SECONDS": "1",
+            "SLUICE_TOTAL_SECONDS": "5",
+            "SLUICE_CLAIM_SECONDS": "10",
             **ONE_PULL,
         },
     )
