@@ -82,7 +82,7 @@ class System:
         self._webhook_key = secrets.token_hex(32)
         self._guard = Guard()
         self._report = report
-        self._specs = services or (PUSHING if options.push else SERVICES)
+        self._specs = (PUSHING if options.push else SERVICES) if services is None else services
         self.pushed = Pushed.choose() if options.push else None
         self._stack = AsyncExitStack()
 
@@ -114,7 +114,7 @@ class System:
         await self._stack.enter_async_context(self._guard)
         await self._stack.enter_async_context(running(keep_bounded(self._all_logs)))
         await self._stack.enter_async_context(self.backends)
-        await together([self.apply_topology(), self.seed_keys()])
+        await self._prepare()
         await self._start_services()
 
     async def stop(self) -> None:
@@ -128,14 +128,6 @@ class System:
     async def kill(self) -> None:
         """End every process at once. A `stop` under way then has nothing left to wait for."""
         await together(process.kill() for process in self.processes.values())
-
-    async def apply_topology(self) -> None:
-        """Create the topics and subscriptions that are missing, as after a restart of Pub/Sub, which forgets them."""
-        await self._administer("topology", "apply")
-
-    async def seed_keys(self) -> None:
-        """Write the development keys, as after a restart of Firestore."""
-        await self._administer("keys", "seed")
 
     def environ(self) -> dict[str, str]:
         """What every service and `sluice-admin` get to know this system by."""
@@ -153,12 +145,14 @@ class System:
             **self.options.environ,
         }
 
-    async def _administer(self, noun: str, verb: str) -> None:
+    async def _prepare(self) -> None:
+        """Create the topics and subscriptions that are missing, and write the development keys."""
         began = time.monotonic()
         keys = ",".join(str(key) for key in self.keys)
-        command = self._command(noun, "deploy.admin", noun, verb, SLUICE_DEV_KEYS=keys)
+        words = ("topology", "apply", "--", "keys", "seed")
+        command = self._command("admin", "deploy.local.administer", *words, SLUICE_DEV_KEYS=keys)
         await run_to_end(command, self._guard, _ADMIN_SECONDS)
-        self._report(f"{noun} {verb}", time.monotonic() - began)
+        self._report("topology and keys are in place", time.monotonic() - began)
 
     async def _start_services(self) -> None:
         answering = {spec.name: asyncio.Event() for spec in self._specs}
