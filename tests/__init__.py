@@ -1,0 +1,1 @@
+"""Every test, by folder as CONTRIBUTING.md lists them."""
