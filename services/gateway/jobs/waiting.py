@@ -5,7 +5,8 @@ bytes from then on: no task, no timer. Whoever changes the job publishes its new
 waiter that hears nothing looks again every 10–15 s, all of them in few round trips, and so does everyone after the
 channel was lost; who was not told of what it finds registers anew, and everyone does now and then. Nobody polls the
 store: while Redis answers, the store knows more only of a job whose telling was lost, so waiters ask it by turns, at a
-pace that a crowd does not change.
+pace that a crowd does not change. Who can be told nothing, for the store does not answer, waits on and gets a turn: a
+crowd that is turned away comes back at once, and keeps the store from ever answering.
 
 Used by `express` for the many (`hold`), by `jobs` and `posting` for the rest (`wait`), and by `events` (`held`).
 """
@@ -17,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from services.gateway.http.problems import Problem, gone, unavailable
+from services.gateway.http.problems import UNAVAILABLE, Problem, gone, unavailable
 from services.gateway.jobs.finished import Finished
 from services.gateway.jobs.watches import Held, Hold, Outcome, Watch
 from services.gateway.settings import Settings
@@ -100,7 +101,7 @@ class Waiting:
 
         known: the order of the state that the client has; any higher one is good enough. None: only a terminal one is.
         fresh: the state just made by the caller, so that nobody need be asked for it.
-        Raises Problem: 410 past retention, 503 when too many are held or when nobody can tell the state.
+        Raises Problem: 410 past retention, 503 when too many are held or when nobody can tell the state in the end.
         """
         hold = _Awaited(known)
         self.hold(hold, issued, seconds=seconds, fresh=fresh)
@@ -311,7 +312,10 @@ class Waiting:
         try:
             watch.hear(await self._statuses.stored(watch.issued))
         except Problem as problem:
-            watch.fail(problem)
+            if problem.type is not UNAVAILABLE:
+                watch.fail(problem)
+            elif self._watches.get(watch.issued.text) is watch:
+                self._turns[watch] = None
             return problem
         return None
 

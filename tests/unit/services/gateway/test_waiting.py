@@ -141,8 +141,24 @@ async def test_a_store_that_is_lost_refuses_only_those_it_must() -> None:
         known = await b.over(b.waiting.wait(issued, seconds=1, fresh=snapshot(job)), 1)
         assert known == snapshot(job)
         with pytest.raises(Problem) as refusal:
-            await b.waiting.wait(b.issue()[0], seconds=1)
+            await b.over(b.waiting.wait(b.issue()[0], seconds=1), 1)
         assert refusal.value.type.status == 503
+
+
+async def test_while_nobody_can_tell_the_state_a_waiter_waits_on() -> None:
+    """Turned away, a crowd would come back at once, and the store would never answer again."""
+    async with bench() as b:
+        (issued, job), (quiet, other) = b.issue(), b.issue()
+        b.database.fail()
+        told = await started(b.waiting.wait(issued, seconds=30))
+        untold = await started(b.waiting.wait(quiet, seconds=30))
+        await b.clock.advance(5)
+        assert not told.done()
+        b.database.heal()
+        assert await b.finish(*await b.claim(job)) == await told
+        finished = await b.finish(*await b.claim(other), tell=False)
+        await b.clock.advance(3)
+        assert await untold == finished
 
 
 async def test_past_its_lifetime_an_unclaimed_job_has_expired_and_is_gone_in_the_end() -> None:
