@@ -100,26 +100,19 @@ class _Deadlines:
         self._loop = asyncio.get_running_loop()
         self._moments: dict[int, set[_Publication]] = {}
 
-    def add(self, publication: _Publication) -> None:
-        moment = _moment(publication)
+    def add(self, publication: _Publication) -> set[_Publication]:
+        """Those of its moment, to take it out of when it is settled."""
+        moment = math.ceil(publication.deadline / _MOMENT_SECONDS)
         due = self._moments.get(moment)
         if due is None:
             due = self._moments[moment] = set()
             self._loop.call_at(moment * _MOMENT_SECONDS, self._expire, moment)
         due.add(publication)
-
-    def discard(self, publication: _Publication) -> None:
-        due = self._moments.get(_moment(publication))
-        if due is not None:
-            due.discard(publication)
+        return due
 
     def _expire(self, moment: int) -> None:
         for publication in self._moments.pop(moment):
             publication.abandon()
-
-
-def _moment(publication: _Publication) -> int:
-    return math.ceil(publication.deadline / _MOMENT_SECONDS)
 
 
 class PubSubPublisher:
@@ -146,11 +139,11 @@ class PubSubPublisher:
         loop = asyncio.get_running_loop()
         publication = _Publication(resource, message, size, loop.time() + timeout_seconds)
         queue.add(publication)
-        self._deadlines.add(publication)
+        due = self._deadlines.add(publication)
         try:
             await publication.accepted
         finally:
-            self._deadlines.discard(publication)
+            due.discard(publication)
             queue.withdraw(publication)
             self._messages -= 1
             self._bytes -= size

@@ -18,7 +18,7 @@ from tests.load.client import finished_jobs
 from tests.load.generator.plans import Closed, Exchange
 from tests.load.results import Quantity, Row, at_least, at_most
 from tests.load.rows.p2 import orders
-from tests.load.rows.p4 import AT_ONCE, Scene, quantities
+from tests.load.rows.p4 import Scene, play, quantities
 
 if TYPE_CHECKING:
     from tests.load.bench import Bench
@@ -46,10 +46,7 @@ async def measure(bench: Bench) -> list[Row]:
     waiters, gateways = bench.arguments.waiters, bench.arguments.gateways
     row = Row("H1", "Redis lost under waiters", (*_QUANTITIES, *quantities(waiters)))
     row.note(f"{waiters:,} waiters over {gateways} gateway processes; {CONNECTIONS} clients submit, as many read")
-    environ = {"SLUICE_CONCURRENCY": str(AT_ONCE)}
-    for number in range(bench.arguments.runs):
-        async with bench.system(f"h1-{number + 1}", gateways=gateways, environ=environ) as system:
-            await _Outage(bench, row, system, number).play()
+    await play(bench, row, _Outage)
     return [row]
 
 

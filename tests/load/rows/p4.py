@@ -37,7 +37,7 @@ _WATCHED_SECONDS: Final = 15.0  # longer than the gateways' 12 s between two loo
 _A_CLIENT: Final = 12_500  # waiters of one client process, for its descriptors and its source address' ports
 _WARM_SECONDS: Final = 2.0
 _SLOWEST_JOBS_PER_S: Final = 250
-AT_ONCE: Final = 200  # jobs that the worker runs side by side
+_AT_ONCE: Final = 200  # jobs that the worker runs side by side
 _DONE_SECONDS: Final = 15.0
 _REPORTING_SECONDS: Final = 30.0  # for a client that has given up to say so
 _NAPS: Final = 32  # of different lengths; as many as divide the keys
@@ -67,12 +67,17 @@ async def measure(bench: Bench) -> list[Row]:
     waiters, gateways = bench.arguments.waiters, bench.arguments.gateways
     row = Row("P4", "Waiters", (*quantities(waiters), *_COSTS))
     row.note(f"{waiters:,} waiters over {gateways} gateway processes; no cores are set apart")
-    environ = {"SLUICE_CONCURRENCY": str(AT_ONCE)}
+    await play(bench, row, Scene)
+    return [row]
+
+
+async def play(bench: Bench, row: Row, scene: type[Scene]) -> None:
+    """Every run of a row, each on a system of its own."""
+    gateways, environ = bench.arguments.gateways, {"SLUICE_CONCURRENCY": str(_AT_ONCE)}
     for number in range(bench.arguments.runs):
         # A new system each time: memory that an earlier crowd left behind would be filled without being counted.
-        async with bench.system(f"p4-{number + 1}", gateways=gateways, environ=environ) as system:
-            await Scene(bench, row, system, number).play()
-    return [row]
+        async with bench.system(f"{row.key.lower()}-{number + 1}", gateways=gateways, environ=environ) as system:
+            await scene(bench, row, system, number).play()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ def _longest(waiters: int) -> float:
 
 def _naps(waiters: int) -> list[float]:
     """Seconds to sleep, spread by half around their mean, so that jobs begun together do not end together."""
-    mean = AT_ONCE * _DONE_SECONDS / waiters
+    mean = _AT_ONCE * _DONE_SECONDS / waiters
     return [round(mean * (0.5 + place / _NAPS), 4) for place in range(_NAPS)]
 
 

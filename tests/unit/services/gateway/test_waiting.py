@@ -146,7 +146,7 @@ async def test_a_store_that_is_lost_refuses_only_those_it_must() -> None:
 
 
 async def test_while_nobody_can_tell_the_state_a_waiter_waits_on() -> None:
-    """Turned away, a crowd would come back at once, and the store would never answer again."""
+    """R24. Turned away, a crowd would come back at once, and the store would never answer again."""
     async with bench() as b:
         (issued, job), (quiet, other) = b.issue(), b.issue()
         b.database.fail()
