@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 def _tell(event: str, **fields: Any) -> None:
-    sys.stdout.buffer.write(orjson.dumps({"event": event, **fields}) + b"\n")
-    sys.stdout.buffer.flush()
+    # With PYTHONUNBUFFERED, stdout's own buffer is the bare file, whose write may stop half way and says so to nobody.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        out.write(orjson.dumps({"event": event, **fields}) + b"\n")
 
 
 async def _carry_out(plan: Plan) -> Tally:
