@@ -83,6 +83,13 @@ class Snapshots(Protocol):
         """
         ...
 
+    async def restore(self, snapshots: Sequence[Snapshot]) -> None:
+        """Keep each where nothing is kept of its job, and tell nobody. Raises CacheUnavailable; some may be kept then.
+
+        For what was looked up elsewhere because Redis had lost it.
+        """
+        ...
+
     async def unwatch(self, gateway: str, id: str) -> None:
         """Wake `gateway` for this job no more. Raises CacheUnavailable."""
         ...

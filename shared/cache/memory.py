@@ -91,6 +91,12 @@ class MemoryCache:
         self.check()
         return [self._watch(gateway, job) for job in ids]
 
+    async def restore(self, snapshots: Sequence[Snapshot]) -> None:
+        self.check()
+        for snapshot in snapshots:
+            if self._jobs.get(snapshot.id) is None:
+                self._jobs.put(snapshot.id, snapshot, seconds_to_keep(snapshot))
+
     async def unwatch(self, gateway: str, id: str) -> None:
         self.check()
         watchers = self._watches.get(id)

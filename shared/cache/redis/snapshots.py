@@ -1,8 +1,8 @@
 """Snapshots of jobs in Redis: kept, read, watched and published. Every service's `Teller`, `Snapshots`, `Eraser`."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Final, TypeVar
 
 from shared.cache.contract import (
     TERMINAL_TTL_SECONDS,
@@ -18,6 +18,8 @@ from shared.cache.redis.script import Script
 from shared.cache.redis.subscription import subscribe
 from shared.cache.redis.wire import Part, Reply
 from shared.models.public import Snapshot, deleted
+
+T = TypeVar("T")
 
 TELL: Final = Script.beside(__file__, "tell.lua")
 _WATCH: Final = Script.beside(__file__, "watch.lua")
@@ -44,6 +46,10 @@ class RedisSnapshots:
         arguments = (gateway, WATCH_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS)
         return await self._each(ids, lambda id: self._connection.run(_WATCH, job_keys(id), arguments))
 
+    async def restore(self, snapshots: Sequence[Snapshot]) -> None:
+        for piece in _pieces(snapshots):
+            await _all([self._put(snapshot) for snapshot in piece])
+
     async def unwatch(self, gateway: str, id: str) -> None:
         await self._connection.execute("SREM", watch_key(id), gateway)
 
@@ -54,15 +60,23 @@ class RedisSnapshots:
         await self._connection.run(_ERASE, keys, arguments)
 
     async def _each(self, ids: Sequence[str], ask: Callable[[str], Answer]) -> Sequence[Snapshot | None]:
-        """In pieces, so that other calls find room between them."""
         found: list[Snapshot | None] = []
-        for start in range(0, len(ids), MAX_BATCH_CALLS):
-            piece = ids[start : start + MAX_BATCH_CALLS]
+        for piece in _pieces(ids):
             found += map(decode, piece, await _all([ask(id) for id in piece]))
         return found
 
+    def _put(self, snapshot: Snapshot) -> Answer:
+        seconds = seconds_to_keep(snapshot)
+        return self._connection.execute("SET", job_key(snapshot.id), encode(snapshot), "EX", seconds, "NX")
+
     def listen(self, gateway: str) -> AbstractAsyncContextManager[AsyncIterator[Snapshot]]:
         return subscribe(self._connection.address, f"gw:{gateway}", decode_message, _ALL_GATEWAYS)
+
+
+def _pieces(calls: Sequence[T]) -> Iterator[Sequence[T]]:
+    """So that other calls find room between them."""
+    for start in range(0, len(calls), MAX_BATCH_CALLS):
+        yield calls[start : start + MAX_BATCH_CALLS]
 
 
 async def _all(runs: Sequence[Answer]) -> list[Reply]:

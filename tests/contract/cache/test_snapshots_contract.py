@@ -119,6 +119,32 @@ async def test_an_older_snapshot_does_not_keep_a_newer_one_longer(subject: Subje
     assert await subject.cache.fetch(job) is None
 
 
+async def test_what_was_lost_is_restored_where_nothing_is_kept(subject: Subject, new_job: NewJob, gateway: str) -> None:
+    lost, known, over = new_job(), new_job(), new_job()
+    await subject.cache.tell(state(known, 4_608))
+    await subject.cache.tell(state(over, 7, terminal=True))
+    async with subject.cache.listen(gateway) as heard:
+        ear = Ear(subject, gateway, heard, new_job())
+        await subject.cache.watch(gateway, [lost, known])
+        await subject.cache.restore([state(lost, 256), state(known, 256), state(over, 256)])
+        assert await ear.so_far() == []
+    kept = await subject.cache.fetch_all([lost, known, over])
+    assert kept == [state(lost, 256), state(known, 4_608), state(over, 7, terminal=True)]
+
+
+async def test_what_is_restored_is_kept_as_long_as_what_is_told(subject: Subject, new_job: NewJob) -> None:
+    waiting, running = new_job(), new_job()
+    await subject.cache.restore([state(waiting, 256), state(running, 4_608)])
+    await subject.age([waiting, running], LIVE_TTL_SECONDS + 1)
+    assert await subject.cache.fetch_all([waiting, running]) == [state(waiting, 256), None]
+    await subject.age([waiting], UNATTEMPTED_TTL_SECONDS - LIVE_TTL_SECONDS)
+    assert await subject.cache.fetch(waiting) is None
+
+
+async def test_nothing_to_restore_is_nothing(subject: Subject) -> None:
+    await subject.cache.restore([])
+
+
 # Watched
 
 

@@ -100,6 +100,7 @@ class Waiters:
     """Holds one waiting GET a job until all jobs are seen to be terminal.
 
     outputs: the JSON that each job, by its id, must come back with.
+    per_s: how many come a second until all are there. A crowd gathers; a stampede would be turned away.
     """
 
     mode: ClassVar[str] = "waiters"
@@ -108,6 +109,7 @@ class Waiters:
     source: str
     tokens: list[str]
     outputs: dict[str, str]
+    per_s: float
     wait_seconds: int
     seconds: float
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tests.load.generator.plans import Waiters
 
-_COMING_PER_S: Final = 1_000  # a crowd gathers; a stampede would be turned away
 _AT_ONCE: Final = 50
 _UNFINISHED: Final = frozenset({"queued", "running"})
 
@@ -56,7 +55,7 @@ class Crowd:
         waiters: list[_Waiter] = []
         began = time.perf_counter()
         for start in range(0, len(ids), _AT_ONCE):
-            await asyncio.sleep(began + start / _COMING_PER_S - time.perf_counter())
+            await asyncio.sleep(began + start / self._plan.per_s - time.perf_counter())
             waiters += await asyncio.gather(*(self._start(id, next(tokens)) for id in ids[start : start + _AT_ONCE]))
         return waiters
 

@@ -18,7 +18,7 @@ from tests.load.client import finished_jobs
 from tests.load.generator.plans import Closed, Exchange
 from tests.load.results import Quantity, Row, at_least, at_most
 from tests.load.rows.p2 import orders
-from tests.load.rows.p4 import Scene, play, quantities
+from tests.load.rows.p4 import WAIT_SECONDS, Scene, play, quantities
 
 if TYPE_CHECKING:
     from tests.load.bench import Bench
@@ -70,6 +70,10 @@ class _Outage(Scene):
         """As all do, and some jobs to be read."""
         await Scene.warm_up(self)
         self.hits.extend(await finished_jobs(self.system))
+
+    def pace(self, share: int) -> float:
+        """As many as there are waits that run out: they are asked again all the while, also before Redis is lost."""
+        return share / WAIT_SECONDS
 
     async def watch(self) -> None:
         """Lose Redis, and look how long it is felt."""

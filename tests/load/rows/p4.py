@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from deploy.local.system import System
     from tests.load.bench import Bench
 
-_WAIT_SECONDS: Final = 60  # the longest that the API holds a request
+WAIT_SECONDS: Final = 60
+"""The longest that the API holds a request."""
 _WATCHED_SECONDS: Final = 15.0  # longer than the gateways' 12 s between two looks at a job that nothing is heard of
 _A_CLIENT: Final = 12_500  # waiters of one client process, for its descriptors and its source address' ports
+_COMING_PER_S: Final = 1_000
 _WARM_SECONDS: Final = 2.0
 _SLOWEST_JOBS_PER_S: Final = 250
 _AT_ONCE: Final = 200  # jobs that the worker runs side by side
@@ -140,7 +142,13 @@ class Scene:
     def _plan(self, outputs: dict[str, str], source: str) -> Waiters:
         address, keys = gateway(self.system).address, tokens(self.system)
         seconds = _longest(self.bench.arguments.waiters)
-        return Waiters(address.host, address.port, source, keys, outputs, _WAIT_SECONDS, seconds)
+        return Waiters(
+            address.host, address.port, source, keys, outputs, self.pace(len(outputs)), WAIT_SECONDS, seconds
+        )
+
+    def pace(self, _share: int) -> float:
+        """How many waiters of a client come a second."""
+        return _COMING_PER_S
 
     async def watch(self) -> None:
         """What happens while all wait."""

@@ -166,7 +166,7 @@ async def test_waiters_ask_again_and_are_all_answered(refuse: int) -> None:
         for _ in range(3):
             await api(0, "POST", b'{"input":{"n":1}}')
         ids = [f"job_{number:040d}" for number in (1, 2, 3)]
-        plan = Waiters(HOST, port, "127.0.0.9", ["sk"], dict.fromkeys(ids, '{"n":1}'), 60, 5)
+        plan = Waiters(HOST, port, "127.0.0.9", ["sk"], dict.fromkeys(ids, '{"n":1}'), 1_000, 60, 5)
         tally = await Crowd(plan).run(lambda: told.append("waiting"))
     assert told == ["waiting"]
     assert (tally.answered, tally.wrong, tally.asked_again) == (3, 0, 3)
@@ -181,7 +181,7 @@ async def test_a_waiter_that_is_never_answered_is_caught() -> None:
         await never.wait()
 
     async with serving(answer) as port:
-        plan = Waiters(HOST, port, HOST, ["sk"], {"job_1": "1", "job_2": "1"}, 60, 0.1)
+        plan = Waiters(HOST, port, HOST, ["sk"], {"job_1": "1", "job_2": "1"}, 1_000, 60, 0.1)
         tally = await Crowd(plan).run(lambda: None)
         never.set()
     assert (tally.answered, tally.wrong) == (0, 1)

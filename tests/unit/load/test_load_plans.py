@@ -12,7 +12,7 @@ KNOWN = tuple(ROWS)
 
 def test_a_plan_survives_its_travel() -> None:
     closed = Closed("127.0.0.1", 80, [Exchange("GET", "b")], 4, 1.0, 5.0, check="accepted", count=7)
-    waiters = Waiters("127.0.0.1", 80, "127.0.0.2", ["sk"], {"job_1": "1"}, 60, 90.0)
+    waiters = Waiters("127.0.0.1", 80, "127.0.0.2", ["sk"], {"job_1": "1"}, 1_000, 60, 90.0)
     for plan in (closed, waiters):
         assert decode(encode(plan)) == plan
 

@@ -119,7 +119,7 @@ async def test_a_client_that_leaves_frees_its_waiter() -> None:
         waiter.cancel()
         await settle()
         assert b.waiting.count == 0
-        assert not b.waiting._watches
+        assert not list(b.waiting._looking.watches)
 
 
 async def test_the_last_of_many_waiters_takes_the_watch_away() -> None:
@@ -131,7 +131,7 @@ async def test_the_last_of_many_waiters_takes_the_watch_away() -> None:
         await settle()
         done = await b.finish(*await b.claim(job))
         assert await second == done
-        assert not b.waiting._watches
+        assert not list(b.waiting._looking.watches)
 
 
 async def test_a_store_that_is_lost_refuses_only_those_it_must() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from services.gateway.jobs.waiting import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK
+from services.gateway.jobs.looking import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK
 from shared.cache.contract import LIVE_TTL_SECONDS
 from shared.models.job import Job
 from shared.models.public import Snapshot, snapshot
@@ -95,6 +95,19 @@ async def test_while_redis_answers_a_crowd_asks_the_store_by_turns() -> None:
             await settle()
             assert reads - before <= STORE_LOOKS_A_TICK
         assert {waiter.result() for waiter in waiters} == {state for _, state in untold}
+
+
+async def test_of_what_redis_lost_the_store_is_asked_once() -> None:
+    """R24."""
+    async with bench() as b:
+        issued, _ = b.issue()
+        first = await started(b.waiting.wait(issued, seconds=1))
+        await b.clock.advance(2)
+        b.database.fail()
+        told = await first
+        again = await started(b.waiting.wait(issued, seconds=1))
+        await b.clock.advance(2)
+        assert await again == told
 
 
 async def test_waiters_survive_the_loss_of_redis() -> None:
