@@ -68,6 +68,11 @@ class Histogram:
                 return min(middle(index), self.most)
         return self.most
 
+    def within(self, value: int) -> int:
+        """How many are at or below `value`, to the width of a slot."""
+        last = slot(value)
+        return sum(count for index, count in self._filled() if index <= last)
+
     @property
     def mean(self) -> float:
         """Exact. Raises ValueError when nothing was recorded."""

@@ -1,8 +1,8 @@
 """The open model: requests are due at a fixed rate, whether answers come or not.
 
 Latency counts from when a request was due, not from when a connection was free to send it, so that a stall shows in
-every request that it delays (G. Tene: "coordinated omission"). Needs a core of its own: it spins, since a timer's
-millisecond would be most of what is measured.
+every request that it delays (G. Tene: "coordinated omission"). Where a timer's millisecond would be most of what is
+measured it spins, and needs a core of its own.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class OpenLoop:
         began, every = time.perf_counter_ns(), 1e9 / self._plan.rate
         for number in range(round(self._plan.rate * self._plan.seconds)):
             due = began + round(number * every)
-            while time.perf_counter_ns() < due:
-                await asyncio.sleep(0)
+            while (left := due - time.perf_counter_ns()) > 0:
+                await asyncio.sleep(0 if self._plan.spin else left / 1e9)
             self._due(due)
 
     async def _settle(self) -> None:

@@ -48,7 +48,10 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Requests are due at a fixed rate, whether answers come or not; latency counts from when each was due."""
+    """Requests are due at a fixed rate, whether answers come or not; latency counts from when each was due.
+
+    spin: take a core, so that each is sent to the microsecond; else timers do it, to the millisecond.
+    """
 
     mode: ClassVar[str] = "open"
     host: str
@@ -58,6 +61,7 @@ class Open:
     rate: float
     seconds: float
     check: Check = "exact"
+    spin: bool = True
 
 
 @dataclass(frozen=True, slots=True)

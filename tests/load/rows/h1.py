@@ -1,9 +1,9 @@
 """H1: Redis is lost under a crowd that waits, and comes back empty: what others' requests come to meanwhile (R24).
 
-As P4, but while all wait other clients submit jobs and read finished ones, each as fast as it is answered. Redis is
-killed, stays away, and is started anew with nothing in it, so that every gateway has its waiters to register again.
-Goodput is right answers a second as a share of what they were before: of submits or of reads, whichever is lower. In
-the end the worker starts, and every waiter must have its answer.
+As P4, but while all wait other clients submit jobs and read finished ones, at a rate that leaves the machine room.
+Redis is killed, stays away, and is started anew with nothing in it, so that every gateway has its waiters to register
+again. Goodput is the share of what is asked that is answered rightly within a second: of submits or of reads, whichever
+is lower. In the end the worker starts, and every waiter must have its answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.load.bench import SLUICE, gateway, tokens
 from tests.load.client import finished_jobs
-from tests.load.generator.plans import Closed, Exchange
+from tests.load.generator.plans import Exchange, Open
 from tests.load.results import Quantity, Row, at_least, at_most
 from tests.load.rows.p2 import orders
 from tests.load.rows.p4 import WAIT_SECONDS, Scene, play, quantities
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from tests.load.bench import Bench
     from tests.load.generator.plans import Check
 
-CONNECTIONS: Final = 8
-"""Of each kind: a load that four gateways on two cores feel and still carry."""
+SUBMITS_PER_S: Final = 300
+READS_PER_S: Final = 1_500
+CONNECTIONS: Final = 256
+"""Of each kind: more than are under way at a time, unless answers stay away."""
+PROMPT_SECONDS: Final = 1.0
 BEFORE_SECONDS: Final = 10.0
 LOST_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 5.0
@@ -34,8 +37,7 @@ GOOD: Final = 90.0
 """Per cent."""
 
 _QUANTITIES: Final = (
-    Quantity("submits_per_s", "jobs accepted before", "/s"),
-    Quantity("reads_per_s", "finished jobs read before", "/s"),
+    Quantity("before", "goodput before", "%"),
     Quantity("lost", f"goodput in the {LOST_SECONDS:g} s without Redis", "%"),
     Quantity("back_s", f"from Redis's return until {GOOD:g} % of goodput", "s", at_most(WATCHED_SECONDS)),
     Quantity("after", f"goodput in the last half of the {WATCHED_SECONDS:g} s after", "%", at_least(GOOD)),
@@ -45,21 +47,10 @@ _QUANTITIES: Final = (
 async def measure(bench: Bench) -> list[Row]:
     waiters, gateways = bench.arguments.waiters, bench.arguments.gateways
     row = Row("H1", "Redis lost under waiters", (*_QUANTITIES, *quantities(waiters)))
-    row.note(f"{waiters:,} waiters over {gateways} gateway processes; {CONNECTIONS} clients submit, as many read")
+    row.note(f"{waiters:,} waiters over {gateways} gateway processes")
+    row.note(f"{SUBMITS_PER_S} submits and {READS_PER_S:,} reads a second beside them")
     await play(bench, row, _Outage)
     return [row]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rates:
-    """Right answers a second."""
-
-    submits: float
-    reads: float
-
-    def share(self, before: _Rates) -> float:
-        """Goodput, per cent."""
-        return 100 * min(self.submits / before.submits, self.reads / before.reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +71,35 @@ class _Outage(Scene):
         redis = self.system.backends.redis.process
         if redis is None:
             raise ValueError("this row kills Redis, which is run elsewhere")
-        before = await self._rates(BEFORE_SECONDS)
-        if not before.submits or not before.reads:
-            raise ValueError("nothing was answered that could be compared")
+        before = await self._goodput(BEFORE_SECONDS)
         await redis.kill()
-        lost = await self._rates(LOST_SECONDS)
+        lost = await self._goodput(LOST_SECONDS)
         await redis.start()
-        looks = await self._looks(before)
+        looks = await self._looks()
         back = next((since for since, share in looks if share >= GOOD), 2 * WATCHED_SECONDS)
         late = [share for _, share in looks[len(looks) // 2 :]]
-        self.row.add({"submits_per_s": before.submits, "reads_per_s": before.reads, "lost": lost.share(before)})
-        self.row.add({"back_s": back, "after": sum(late) / len(late)})
+        self.row.add({"before": before, "lost": lost, "back_s": back, "after": sum(late) / len(late)})
 
-    async def _looks(self, before: _Rates) -> list[tuple[float, float]]:
+    async def _looks(self) -> list[tuple[float, float]]:
         """Seconds from now on, and the goodput of the few before each."""
         began, looks = time.monotonic(), list[tuple[float, float]]()
         while time.monotonic() - began < WATCHED_SECONDS:
-            share = (await self._rates(LOOK_SECONDS)).share(before)
+            share = await self._goodput(LOOK_SECONDS)
             looks.append((time.monotonic() - began, share))
         return looks
 
-    async def _rates(self, seconds: float) -> _Rates:
-        submits, reads = await asyncio.gather(
-            self._rate(orders(tokens(self.system)), "accepted", seconds), self._rate(self.hits, "exact", seconds)
+    async def _goodput(self, seconds: float) -> float:
+        """Per cent."""
+        return min(
+            await asyncio.gather(
+                self._share(orders(tokens(self.system)), "accepted", SUBMITS_PER_S, seconds),
+                self._share(self.hits, "exact", READS_PER_S, seconds),
+            )
         )
-        return _Rates(submits, reads)
 
-    async def _rate(self, exchanges: list[Exchange], check: Check, seconds: float) -> float:
+    async def _share(self, exchanges: list[Exchange], check: Check, rate: float, seconds: float) -> float:
         address = gateway(self.system).address
-        plan = Closed(address.host, address.port, exchanges, CONNECTIONS, 0, seconds, check=check)
+        plan = Open(address.host, address.port, exchanges, CONNECTIONS, rate, seconds, check, spin=False)
         tally = await self.bench.load(plan, seconds, apart=False)
         self.row.judge(tally, of=SLUICE)
-        return tally.rate
+        return 100 * tally.latencies.within(round(PROMPT_SECONDS * 1e6)) / (rate * seconds)

@@ -32,6 +32,12 @@ def test_a_percentile_is_that_of_the_sorted_values(values: list[int], percent: i
     assert filled(values).percentile(percent) == pytest.approx(sorted(values)[rank - 1], rel=0.008, abs=0.5)
 
 
+@given(st.lists(micros), micros)
+def test_those_within_a_value_are_counted_to_the_width_of_a_slot(values: list[int], limit: int) -> None:
+    within = filled(values).within(limit)
+    assert sum(value <= limit for value in values) <= within <= sum(slot(value) <= slot(limit) for value in values)
+
+
 @given(st.lists(micros), st.lists(micros))
 def test_merging_is_recording_both(one: list[int], other: list[int]) -> None:
     merged = filled(one)

@@ -102,7 +102,8 @@ async def test_an_id_given_twice_is_caught() -> None:
     assert "given twice" in tally.faults[0]
 
 
-async def test_the_open_model_shows_a_stall_in_every_request_that_it_delays() -> None:
+@pytest.mark.parametrize("spin", [True, False])
+async def test_the_open_model_shows_a_stall_in_every_request_that_it_delays(spin: bool) -> None:
     async def answer(number: int, line: str, body: bytes) -> tuple[int, bytes]:
         if number == 10:
             await asyncio.sleep(0.2)  # the stall is the thing under test
@@ -110,7 +111,8 @@ async def test_the_open_model_shows_a_stall_in_every_request_that_it_delays() ->
 
     async with serving(answer) as port:
         exchange = Exchange(get("/x").decode(), "right")
-        tally = await OpenLoop(Open(HOST, port, [exchange], connections=1, rate=200, seconds=0.5)).run()
+        plan = Open(HOST, port, [exchange], connections=1, rate=200, seconds=0.5, spin=spin)
+        tally = await OpenLoop(plan).run()
     assert (tally.answered, tally.wrong) == (100, 0)
     late = sum(count for slot, count in enumerate(tally.latencies.counts) if slot > 7 * 128)  # over 16 ms
     assert late > 20
