@@ -190,6 +190,7 @@ async def test_chunks_at_the_broker_are_bounded_over_all_uploads() -> None:
     async with batch_bench(chunks_in_flight=2) as bench:
 
         async def slow(_messages: Sequence[Message]) -> None:
+            await until(lambda: bench.publisher.most_at_once >= 2)
             await asyncio.sleep(0.01)
 
         bench.publisher.before = slow
