@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import orjson
 
 from services.worker.execution import task
-from shared.cache.contract import STREAM_REPORTS, Report, ReportKind, StreamWriter
+from shared.cache.contract import Report, ReportKind, StreamWriter
+from shared.cache.lifetimes import STREAM_REPORTS
 from shared.clock import Clock
 from shared.errors import CacheUnavailable, Overloaded
 from shared.models.job import Job

@@ -10,18 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, Protocol, Self, TypeVar
 
-from shared.cache.contract import (
-    TERMINAL_TTL_SECONDS,
-    UNATTEMPTED_TTL_SECONDS,
-    WATCH_TTL_SECONDS,
-    Flight,
-    Hit,
-    Joined,
-    Led,
-    Replay,
-    Result,
-    seconds_to_keep,
-)
+from shared.cache.contract import Flight, Hit, Joined, Led, Replay, Result
+from shared.cache.lifetimes import TERMINAL_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS, WATCH_TTL_SECONDS, seconds_to_keep
 from shared.clock import Clock
 from shared.errors import CacheUnavailable
 from shared.models.public import Snapshot, deleted

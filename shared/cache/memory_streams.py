@@ -7,17 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from shared.cache.contract import (
+from shared.cache.contract import Position, Report, ReportKind, StreamEntry
+from shared.cache.lifetimes import (
     FOLLOW_TTL_SECONDS,
     RECENT_JOBS,
     RECENT_TTL_SECONDS,
     STREAM_BYTES,
     STREAM_REPORTS,
     STREAM_TTL_SECONDS,
-    Position,
-    Report,
-    ReportKind,
-    StreamEntry,
 )
 from shared.cache.memory import Expiring, Listener, MemoryCache
 from shared.models.public import Snapshot

@@ -19,7 +19,8 @@ from services.gateway.http.problems import NOT_TERMINAL, Problem, gone, unavaila
 from services.gateway.jobs.cancel import Telling
 from services.gateway.jobs.finished import Finished
 from services.gateway.jobs.status import Statuses
-from shared.cache.contract import TERMINAL_TTL_SECONDS, Eraser, Flights, Recent
+from shared.cache.contract import Eraser, Flights, Recent
+from shared.cache.lifetimes import TERMINAL_TTL_SECONDS
 from shared.clock import Clock
 from shared.errors import CacheUnavailable, CommitUnknown, Overloaded, Unavailable
 from shared.ids import IssuedId

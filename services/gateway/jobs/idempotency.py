@@ -17,7 +17,8 @@ from services.gateway.aside import Aside
 from services.gateway.http.canonical import fingerprint, scope_hash
 from services.gateway.http.problems import IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, Problem, unavailable
 from services.gateway.settings import Settings
-from shared.cache.contract import REPLAY_TTL_SECONDS, Replay, Replays
+from shared.cache.contract import Replay, Replays
+from shared.cache.lifetimes import REPLAY_TTL_SECONDS
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, CommitUnknown, Overloaded, StoreUnavailable, Unavailable
 from shared.storage.contract import Idempotency as Requests

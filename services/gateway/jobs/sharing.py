@@ -22,7 +22,8 @@ from services.gateway.jobs.finished import Finished
 from services.gateway.jobs.status import Statuses
 from services.gateway.jobs.submit import Submitter
 from services.gateway.statistics.usage import Usage
-from shared.cache.contract import UNCONFIRMED_TTL_SECONDS, Flight, Flights, Hit, Joined, Led, Recent
+from shared.cache.contract import Flight, Flights, Hit, Joined, Led, Recent
+from shared.cache.lifetimes import UNCONFIRMED_TTL_SECONDS
 from shared.clock import MILLISECONDS, Clock
 from shared.errors import CacheUnavailable, Overloaded
 from shared.ids import IssuedId

@@ -9,7 +9,8 @@ from services.gateway.http.problems import gone, not_found
 from services.gateway.jobs.finished import Finished, Kept
 from services.gateway.jobs.lookup import Lookup
 from services.gateway.settings import Settings
-from shared.cache.contract import LIVE_TTL_SECONDS, Snapshots
+from shared.cache.contract import Snapshots
+from shared.cache.lifetimes import LIVE_TTL_SECONDS
 from shared.clock import MILLISECONDS, Clock
 from shared.ids import Ids, IssuedId
 from shared.models.job import Job, Retention

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from shared.cache.contract import RECENT_JOBS, RECENT_TTL_SECONDS
+from shared.cache.lifetimes import RECENT_JOBS, RECENT_TTL_SECONDS
 from shared.cache.redis.batch import Answer
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.encoding import decode_message, encode_message

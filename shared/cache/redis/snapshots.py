@@ -4,12 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeVar
 
-from shared.cache.contract import (
-    TERMINAL_TTL_SECONDS,
-    UNATTEMPTED_TTL_SECONDS,
-    WATCH_TTL_SECONDS,
-    seconds_to_keep,
-)
+from shared.cache.lifetimes import TERMINAL_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS, WATCH_TTL_SECONDS, seconds_to_keep
 from shared.cache.redis.batch import MAX_BATCH_CALLS, Answer
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.encoding import decode, decode_message, encode, encode_message, flag

@@ -10,16 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from shared.cache.contract import (
-    FOLLOW_TTL_SECONDS,
-    STREAM_BYTES,
-    STREAM_REPORTS,
-    STREAM_TTL_SECONDS,
-    Position,
-    Report,
-    ReportKind,
-    StreamEntry,
-)
+from shared.cache.contract import Position, Report, ReportKind, StreamEntry
+from shared.cache.lifetimes import FOLLOW_TTL_SECONDS, STREAM_BYTES, STREAM_REPORTS, STREAM_TTL_SECONDS
 from shared.cache.redis.batch import MAX_BATCH_CALLS
 from shared.cache.redis.connection import Connection
 from shared.cache.redis.keys import follow_key, job_key, progress_key, stream_key

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from shared.cache.contract import RECENT_JOBS
+from shared.cache.lifetimes import RECENT_JOBS
 from shared.models.public import Snapshot, deleted
 from tests.contract.cache.cache_subject import state
 from tests.contract.cache.streams_subject import News

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.cache.contract import REPLAY_TTL_SECONDS, Replay, Replays
+from shared.cache.contract import Replay, Replays
+from shared.cache.lifetimes import REPLAY_TTL_SECONDS
 from shared.cache.memory import MemoryCache
 from shared.cache.redis.replays import RedisReplays
 from shared.clock import ManualClock

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from shared.cache.contract import LIVE_TTL_SECONDS, TERMINAL_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS, WATCH_TTL_SECONDS
+from shared.cache.lifetimes import LIVE_TTL_SECONDS, TERMINAL_TTL_SECONDS, UNATTEMPTED_TTL_SECONDS, WATCH_TTL_SECONDS
 from shared.models.public import Snapshot
 from tests.contract.cache.cache_subject import Subject, state
 

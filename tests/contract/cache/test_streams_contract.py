@@ -6,15 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from shared.cache.contract import (
-    FOLLOW_TTL_SECONDS,
-    STREAM_BYTES,
-    STREAM_REPORTS,
-    STREAM_TTL_SECONDS,
-    Position,
-    Report,
-    StreamEntry,
-)
+from shared.cache.contract import Position, Report, StreamEntry
+from shared.cache.lifetimes import FOLLOW_TTL_SECONDS, STREAM_BYTES, STREAM_REPORTS, STREAM_TTL_SECONDS
 from tests.contract.cache.cache_subject import state
 from tests.contract.cache.streams_subject import News, output, progress
 from tests.contract.cache.waiting import soon

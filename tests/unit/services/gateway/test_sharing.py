@@ -9,7 +9,8 @@ import pytest
 from services.gateway.http.answers import Accepted
 from services.gateway.http.problems import Problem
 from services.gateway.jobs.sharing import COLLAPSED, MISS, REFRESHED, UNAVAILABLE
-from shared.cache.contract import UNCONFIRMED_TTL_SECONDS, Flight
+from shared.cache.contract import Flight
+from shared.cache.lifetimes import UNCONFIRMED_TTL_SECONDS
 from shared.messaging.memory import Outage
 from shared.models.envelope import Envelope
 from shared.models.handler import HandlerEntry

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.gateway.jobs.looking import RECHECK_TICK_SECONDS, STORE_LOOKS_A_TICK
-from shared.cache.contract import LIVE_TTL_SECONDS
+from shared.cache.lifetimes import LIVE_TTL_SECONDS
 from shared.models.job import Job
 from shared.models.public import Snapshot, snapshot
 from shared.storage.contract import Stored

@@ -8,7 +8,8 @@ import orjson
 from services.worker.execution.task import Progress
 from services.worker.execution.task import Report as Said
 from services.worker.reports import EVERY_SECONDS, MAX_BYTES, TICK_SECONDS, Following, Reports
-from shared.cache.contract import STREAM_REPORTS, Report, ReportKind, StreamEntry
+from shared.cache.contract import Report, ReportKind, StreamEntry
+from shared.cache.lifetimes import STREAM_REPORTS
 from shared.cache.memory import MemoryCache
 from shared.cache.memory_streams import MemoryStreams
 from shared.clock import ManualClock

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.cache import memory
-from shared.cache.contract import LIVE_TTL_SECONDS
+from shared.cache.lifetimes import LIVE_TTL_SECONDS
 from shared.cache.memory import MemoryCache
 from shared.clock import ManualClock
 from shared.errors import CacheUnavailable
