@@ -27,7 +27,7 @@ run: .venv/.synced ## start all of Sluice here until Ctrl-C; SLUICE_PORT, SLUICE
 	@exec $(PYTHON) -m deploy.local --end-with $$PPID
 
 test: .venv/.synced ## unit, contract, integration and acceptance tests; ARGS="-k word" narrows them
-	@$(PYTHON) -m pytest -n 4 --no-loadscope-reorder tests/acceptance tests/integration tests/contract tests/unit $(ARGS)
+	@$(PYTHON) -m pytest -n 5 --no-loadscope-reorder tests/acceptance tests/integration tests/contract tests/unit $(ARGS)
 
 check: .venv/.synced ## format, lint, types, the direction of imports, and all of deploy/ against its schemas and the code
 	@.venv/bin/ruff format --check .
