@@ -66,7 +66,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Keeps `in_flight` jobs going: POST, then one GET that waits, until each is seen to be terminal."""
+    """Keeps `in_flight` jobs going: POST, then one GET that waits, until each is seen to be terminal.
+
+    at_once: the POST waits itself, and nothing is asked behind it but where its wait was too short.
+    """
 
     mode: ClassVar[str] = "jobs"
     host: str
@@ -76,6 +79,7 @@ class Jobs:
     in_flight: int
     warm_seconds: float
     seconds: float
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

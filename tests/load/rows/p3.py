@@ -1,9 +1,10 @@
 """P3: no-op jobs from submit to the client's sight of the end, and what they cost in CPU.
 
-As the peers' clients do, and unlike the best use of Sluice, each job is submitted and then asked for: a POST, and one
-GET with `Prefer: wait`. Everything shares the machine: generator, services and emulators. In each run the queues that a
-Python team would run instead follow one after another under the same load, each on its own; Sluice then idles beside
-them, and the row says what that took.
+As the peers' clients do, each job is submitted and then asked for: a POST, and one GET with `Prefer: wait`. What Sluice
+takes where the POST waits itself, which is its best use, is measured beside it and compared with nobody. Everything
+shares the machine: generator, services and emulators. In each run the queues that a Python team would run instead
+follow one after another under the same load, each on its own; Sluice then idles beside them, and the row says what that
+took.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ QUANTITIES: Final = (
     Quantity("stalls", "times that a gateway's loop ran 100 ms late", "", at_most(0)),
     Quantity("p50_ms", "submit to result under that load, p50", "ms"),
     Quantity("p99_ms", "the same, p99", "ms"),
+    Quantity("at_once_per_s", "jobs whose POST waits for the end", "/s"),
+    Quantity("at_once_cpu", "gateway + worker, CPU for 1,000 of these", "s"),
     *(quantity for queue, library in QUEUES.items() for quantity in _against(queue, library.name)),
     Quantity("idle_cores", "Sluice and its emulators, idle beside the others", "cores"),
 )
@@ -86,6 +89,7 @@ async def measure(bench: Bench) -> list[Row]:
     async with bench.system("p3") as system:
         for _ in range(bench.arguments.runs):
             ours = await _run(bench, row, system)
+            await _at_once(bench, row, system)
             beside, began = meter(system), time.monotonic()
             for queue in QUEUES:
                 await _rival_run(bench, row, system, queue, ours)
@@ -94,10 +98,10 @@ async def measure(bench: Bench) -> list[Row]:
     return [row]
 
 
-async def _load(bench: Bench, row: Row, system: System, server: Server) -> Tally:
+async def _load(bench: Bench, row: Row, system: System, server: Server, *, at_once: bool = False) -> Tally:
     """The same for all."""
     seconds, address = bench.arguments.seconds, server.address
-    plan = Jobs(address.host, address.port, tokens(system), NO_OP, IN_FLIGHT, WARM_SECONDS, seconds)
+    plan = Jobs(address.host, address.port, tokens(system), NO_OP, IN_FLIGHT, WARM_SECONDS, seconds, at_once)
     tally = await bench.load(plan, WARM_SECONDS + seconds, apart=False)
     row.judge(tally, of=server.name)
     return tally
@@ -113,6 +117,13 @@ async def _run(bench: Bench, row: Row, system: System) -> Cost:
     row.add({"backends_cpu": sum(cpu.get(name, 0.0) for name in ("pubsub", "firestore", "redis")) / thousands})
     row.add({"p50_ms": tally.latencies.percentile(50) / 1e3, "p99_ms": tally.latencies.percentile(99) / 1e3})
     return cost
+
+
+async def _at_once(bench: Bench, row: Row, system: System) -> None:
+    used = meter(system)
+    tally = await _load(bench, row, system, gateway(system), at_once=True)
+    cpu, thousands = used.read(), max(tally.ended, 1) / 1_000
+    row.add({"at_once_per_s": tally.rate, "at_once_cpu": (cpu["gateway"] + cpu["worker"]) / thousands})
 
 
 async def _rival_run(bench: Bench, row: Row, system: System, queue: str, ours: Cost) -> None:

@@ -146,13 +146,29 @@ class Api:
         return b'{"id":"job_%040d","status":"%s","output":%s}' % (id, status.encode(), output)
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("lose", [0, 3])
-async def test_a_flow_of_jobs_checks_that_each_comes_back_with_its_own(lose: int) -> None:
+async def test_a_flow_of_jobs_checks_that_each_comes_back_with_its_own(lose: int, at_once: bool) -> None:
     async with serving(Api(lose)) as port:
-        tally = await Flow(Jobs(HOST, port, ["sk"], "debug.echo", 2, 0.0, 0.1)).run()
+        tally = await Flow(Jobs(HOST, port, ["sk"], "debug.echo", 2, 0.0, 0.1, at_once)).run()
     assert tally.ended >= tally.answered > 4
     assert tally.asked_again >= tally.ended
     assert tally.wrong == (1 if lose else 0)
+
+
+async def test_a_job_whose_post_has_waited_for_its_end_is_not_asked_for() -> None:
+    asked = list[str]()
+
+    async def answer(number: int, line: str, body: bytes) -> tuple[int, bytes]:
+        asked.append(line.partition(" ")[0])
+        output = body.partition(b'"input":')[2][:-1]
+        return 200, b'{"id":"job_%040d","status":"succeeded","output":%s}' % (number, output)
+
+    async with serving(answer) as port:
+        tally = await Flow(Jobs(HOST, port, ["sk"], "debug.echo", 2, 0.0, 0.1, at_once=True)).run()
+    assert (tally.wrong, tally.asked_again) == (0, 0)
+    assert tally.ended == len(asked) > 4
+    assert set(asked) == {"POST"}
 
 
 async def test_a_job_that_was_turned_away_is_submitted_again() -> None:
