@@ -10,7 +10,6 @@ Deadlines are the loop's own time, as gRPC's are.
 """
 
 import asyncio
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import grpc
 
+from shared.deadlines import Deadlines
 from shared.errors import BrokerUnavailable, MessageRefused, Overloaded, PublishUnknown
 from shared.messaging.backoff import Draw, RetryBudget, full_jitter
 from shared.messaging.contract import Message
@@ -30,8 +30,6 @@ from shared.messaging.pubsub.status import Failure, explain, failure_of
 _OVERHEAD: Final = 64  # bytes of framing that a message may add to a request
 _BASE_SECONDS: Final = 0.05
 _CAP_SECONDS: Final = 1.0
-_MOMENT_SECONDS: Final = 0.01
-"""By so much a caller may hear late that its time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +91,6 @@ class _Publication:
         return BrokerUnavailable(f"not published ({self.trouble})")
 
 
-class _Deadlines:
-    """Abandons publications when their time is up, with one timer for all of a moment."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._moments: dict[int, set[_Publication]] = {}
-
-    def add(self, publication: _Publication) -> set[_Publication]:
-        """Those of its moment, to take it out of when it is settled."""
-        moment = math.ceil(publication.deadline / _MOMENT_SECONDS)
-        due = self._moments.get(moment)
-        if due is None:
-            due = self._moments[moment] = set()
-            self._loop.call_at(moment * _MOMENT_SECONDS, self._expire, moment)
-        due.add(publication)
-        return due
-
-    def _expire(self, moment: int) -> None:
-        for publication in self._moments.pop(moment):
-            publication.abandon()
-
-
 class PubSubPublisher:
     """Publishes to the channel's project. Close it before the channel."""
 
@@ -126,7 +102,7 @@ class PubSubPublisher:
         self._draw = draw
         self._publish = channel.call(wire.PUBLISH, wire.PublishRequest)
         self._budget = RetryBudget()
-        self._deadlines = _Deadlines()
+        self._deadlines = Deadlines(_Publication.abandon)
         self._topics: dict[str, tuple[Resource, BatchQueue[_Publication]]] = {}
         self._messages = self._bytes = 0
         self._closed = False
@@ -139,7 +115,7 @@ class PubSubPublisher:
         loop = asyncio.get_running_loop()
         publication = _Publication(resource, message, size, loop.time() + timeout_seconds)
         queue.add(publication)
-        due = self._deadlines.add(publication)
+        due = self._deadlines.add(publication, publication.deadline)
         try:
             await publication.accepted
         finally:

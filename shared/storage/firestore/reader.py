@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import grpc.aio
 
+from shared.deadlines import Deadlines
 from shared.errors import StoreUnavailable
 from shared.storage.contract import Version
 from shared.storage.firestore.admission import Admission
@@ -71,6 +72,7 @@ class Reader:
         self._admission = Admission("reads", calls=limits.max_pending_reads)
         self._waiting: dict[str, _Wanted] = {}
         self._batcher = MicroBatcher(self._next_batch, in_flight=limits.reads_in_flight)
+        self._deadlines = Deadlines(_expire)
         self._loop = asyncio.get_running_loop()
 
     async def read(self, name: str) -> Found | None:
@@ -85,12 +87,12 @@ class Reader:
             wanted = self._waiting[name] = _Wanted()
         wanted.waiters.append(waiter)
         wanted.deadline = self._loop.time() + self._deadline_seconds
-        expiry = self._loop.call_at(wanted.deadline, _fail, waiter, "the deadline passed before Firestore answered")
+        due = self._deadlines.add(waiter, wanted.deadline)
         self._batcher.wake()
         try:
             return await waiter
         finally:
-            expiry.cancel()
+            due.discard(waiter)
             self._admission.leave()
 
     async def close(self) -> None:
@@ -134,6 +136,10 @@ class Reader:
         if wanted is not None:
             wanted.deliver(None if reply.missing else Found(reply.found, micros(reply.read_time)))
             self._retries.succeeded()
+
+
+def _expire(waiter: asyncio.Future[Found | None]) -> None:
+    _fail(waiter, "the deadline passed before Firestore answered")
 
 
 def _fail(waiter: asyncio.Future[Found | None], why: str) -> None:

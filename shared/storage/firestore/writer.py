@@ -11,6 +11,7 @@ from typing import Final
 
 import grpc.aio
 
+from shared.deadlines import Deadlines
 from shared.errors import DocumentRefused, StoreUnavailable
 from shared.storage.contract import Version, WriteResult
 from shared.storage.firestore.admission import Admission
@@ -37,6 +38,7 @@ class Writer:
         self._admission = Admission("writes", calls=limits.max_pending_writes, size=limits.max_pending_write_bytes)
         self._queue = DocumentQueue()
         self._batcher = MicroBatcher(self._next_batch, in_flight=limits.writes_in_flight)
+        self._deadlines = Deadlines(PendingWrite.expire)
         self._loop = asyncio.get_running_loop()
 
     async def write(self, name: str, payload: bytes) -> WriteResult:
@@ -52,13 +54,13 @@ class Writer:
             raise DocumentRefused("the document is larger than a request may be")
         self._admission.enter(size)
         write = PendingWrite(name, payload, self._loop.create_future(), self._loop.time() + self._deadline_seconds)
-        expiry = self._loop.call_at(write.deadline, write.expire)
+        due = self._deadlines.add(write, write.deadline)
         self._queue.put(write)
         self._batcher.wake()
         try:
             return await write.done
         finally:
-            expiry.cancel()
+            due.discard(write)
             self._admission.leave(size)
 
     async def close(self) -> None:
