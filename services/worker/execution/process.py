@@ -38,9 +38,7 @@ class RunnerProcess(asyncio.Protocol):
         self._receive = receive
         self._mark = mark
         self._decoder = Decoder(frame_bytes)
-        self._loop = asyncio.get_running_loop()
-        self._unsent: list[bytes] = []
-        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._process: Child | None = None
         self._cause = ""
@@ -51,7 +49,7 @@ class RunnerProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         self = cls(receive, Mark.create(), settings.frame_bytes)
         try:
-            await self._loop.create_unix_connection(lambda: self, sock=ours)
+            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
             self._process = self._spawned(kind, settings, environ, theirs)
         except BaseException:
             ours.close() if self._transport is None else self._transport.abort()
@@ -82,14 +80,9 @@ class RunnerProcess(asyncio.Protocol):
         return not self._cause and not self._closed.done()
 
     def send(self, message: ToRunner) -> None:
-        """Does nothing once the connection is gone: what was to be said is answered by the process's end.
-
-        What is said in one turn of the loop leaves at its end in one write: claims come in dozens, as they are stored.
-        """
+        """Does nothing once the connection is gone: what was to be said is answered by the process's end."""
         if self._transport is not None:
-            if not self._unsent:
-                self._loop.call_soon(self._flush)
-            self._unsent.append(message.encode())
+            self._transport.write(message.encode())
 
     def marked(self) -> int:
         """The number of the run that holds, or held, its loop; 0 for none."""
@@ -109,7 +102,6 @@ class RunnerProcess(asyncio.Protocol):
     def hang_up(self, cause: str) -> None:
         """Ask it to leave. One that stays is killed by `wait`. cause: as for `kill`."""
         self._cause = self._cause or cause
-        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -133,11 +125,6 @@ class RunnerProcess(asyncio.Protocol):
     def forget(self) -> None:
         """Give back the memory of the mark; `marked` must not be asked any more."""
         self._mark.close()
-
-    def _flush(self) -> None:
-        if self._transport is not None and self._unsent:
-            self._transport.writelines(self._unsent)
-        self._unsent = []
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
