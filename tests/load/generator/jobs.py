@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.load.generator.plans import Jobs
 
 WAIT_SECONDS: Final = 30
+_WAITS: Final = {"Prefer": f"wait={WAIT_SECONDS}"}
 _ASKED_AGAIN_AT_MOST: Final = 3
 _REFUSED_AT_MOST: Final = 20
 _GRACE_SECONDS: Final = 45.0  # a job accepted last may wait behind all the others
@@ -76,20 +77,21 @@ class Flow:
 
     async def _one(self, client: Exchanges, token: str, number: int) -> None:
         order = orjson.dumps({"handler": self._plan.handler, "input": {"n": number}})
-        waits = {"Prefer": f"wait={WAIT_SECONDS}"}
         if self._plan.at_once:
-            job = await self._ask(client, post("/v1/jobs", order, token, **waits), 200, 202)
+            job = ended = await self._ask(client, post("/v1/jobs", order, token, **_WAITS), 200, 202)
         else:
             job = await self._ask(client, post("/v1/jobs", order, token), 202)
-        wait = get(f"/v1/jobs/{job['id']}", token, **waits)
-        ended = job if self._plan.at_once else await self._ask(client, wait, 200)
+            ended = await self._look(client, token, job["id"])
         for _ in range(_ASKED_AGAIN_AT_MOST):
             if ended["status"] not in ("queued", "running"):
                 break
             self.tally.asked_again += 1
-            ended = await self._ask(client, wait, 200)
+            ended = await self._look(client, token, job["id"])
         if (ended["id"], ended["status"], ended["output"]) != (job["id"], "succeeded", {"n": number}):
             raise WrongAnswerError(f"job {job['id']} ended as {ended['status']} with {ended['output']}")
+
+    async def _look(self, client: Exchanges, token: str, id: str) -> dict[str, Any]:
+        return await self._ask(client, get(f"/v1/jobs/{id}", token, **_WAITS), 200)
 
     async def _ask(self, client: Exchanges, message: bytes, *expected: int) -> dict[str, Any]:
         """The job in the answer; asked again after a moment when turned away. Raises as `read`."""

@@ -21,6 +21,8 @@ from tests.load.results import Quantity, Row, at_least, at_most
 from tests.load.rivals import QUEUES, team
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deploy.local.system import System
     from tests.load.bench import Bench, Server
     from tests.load.generator.plans import Tally
@@ -89,7 +91,6 @@ async def measure(bench: Bench) -> list[Row]:
     async with bench.system("p3") as system:
         for _ in range(bench.arguments.runs):
             ours = await _run(bench, row, system)
-            await _at_once(bench, row, system)
             beside, began = meter(system), time.monotonic()
             for queue in QUEUES:
                 await _rival_run(bench, row, system, queue, ours)
@@ -108,22 +109,26 @@ async def _load(bench: Bench, row: Row, system: System, server: Server, *, at_on
 
 
 async def _run(bench: Bench, row: Row, system: System) -> Cost:
-    used, stalled = meter(system), await stalls(system)
-    tally = await _load(bench, row, system, gateway(system))
-    cpu, thousands = used.read(), max(tally.ended, 1) / 1_000
-    cost = Cost(tally.rate, cpu["gateway"] / thousands, cpu["worker"] / thousands)
-    row.add({"jobs_per_s": tally.rate, "stalls": await stalls(system) - stalled})
+    stalled = await stalls(system)
+    tally, cost, cpu = await _ours(bench, row, system)
+    thousands = max(tally.ended, 1) / 1_000
+    row.add({"jobs_per_s": cost.rate, "stalls": await stalls(system) - stalled})
     row.add({"cpu": cost.cpu, "gateway_cpu": cost.front_cpu, "worker_cpu": cost.worker_cpu})
     row.add({"backends_cpu": sum(cpu.get(name, 0.0) for name in ("pubsub", "firestore", "redis")) / thousands})
     row.add({"p50_ms": tally.latencies.percentile(50) / 1e3, "p99_ms": tally.latencies.percentile(99) / 1e3})
+    _, at_once, _ = await _ours(bench, row, system, at_once=True)
+    row.add({"at_once_per_s": at_once.rate, "at_once_cpu": at_once.cpu})
     return cost
 
 
-async def _at_once(bench: Bench, row: Row, system: System) -> None:
+async def _ours(
+    bench: Bench, row: Row, system: System, *, at_once: bool = False
+) -> tuple[Tally, Cost, Mapping[str, float]]:
+    """What a load of Sluice came to: the answers, what they cost, and the CPU seconds of each of its parts."""
     used = meter(system)
-    tally = await _load(bench, row, system, gateway(system), at_once=True)
+    tally = await _load(bench, row, system, gateway(system), at_once=at_once)
     cpu, thousands = used.read(), max(tally.ended, 1) / 1_000
-    row.add({"at_once_per_s": tally.rate, "at_once_cpu": (cpu["gateway"] + cpu["worker"]) / thousands})
+    return tally, Cost(tally.rate, cpu["gateway"] / thousands, cpu["worker"] / thousands), cpu
 
 
 async def _rival_run(bench: Bench, row: Row, system: System, queue: str, ours: Cost) -> None:
