@@ -69,7 +69,7 @@ class Holding:
     async def _try(self, wanted: Job, timer: Timer | None) -> object:
         try:
             if timer is None:
-                return await self._store.update(wanted, self._version)
+                return await self._store.update(wanted, self._version, before=self._job)
             return await self._store.update_with_timer(wanted, self._version, timer)
         except CommitUnknown:
             return None

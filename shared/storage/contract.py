@@ -133,8 +133,11 @@ class JobWrites(JobReader, Protocol):
         """Write the whole document if there is none. Raises StoreUnavailable or CommitUnknown."""
         ...
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
-        """Write the state (everything but the spec) if nobody wrote since `held`. Raises as `create`."""
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
+        """Write the state (everything but the spec) if nobody wrote since `held`. Raises as `create`.
+
+        before: what is stored at `held`, if that is at hand: then only what differs is sent.
+        """
         ...
 
 

@@ -128,7 +128,7 @@ class MemoryJobs:
         check_values(job.spec.input, job.output)
         return self._jobs.conflict_of_create(job.spec.id) or self._write(job)
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         await self._database.answer()
         check_values(job.output)
         return self._jobs.conflict_of_update(job.spec.id, held) or self._write_state(job)

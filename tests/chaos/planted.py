@@ -80,8 +80,8 @@ class _Passing:
     async def create(self, job: Job) -> WriteResult:
         return await self._store.create(job)
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
-        return await self._store.update(job, held)
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
+        return await self._store.update(job, held, before=before)
 
     async def replace(self, job: Job, held: Version) -> WriteResult:
         return await self._store.replace(job, held)
@@ -91,7 +91,7 @@ class _Passing:
 
 
 class _Overwriting(_Passing):
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         if job.status.terminal:
             stored = await self._store.read(job.spec.id)
             held = stored.version if stored else held
@@ -103,11 +103,11 @@ class _TellingStore(_Passing):
         super().__init__(store)
         self._teller = teller
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         if job.status.terminal:
             with suppress(CacheUnavailable):
                 await self._teller.tell(snapshot(job))
-        return await self._store.update(job, held)
+        return await self._store.update(job, held, before=before)
 
 
 class _Impatient(_Passing):

@@ -143,10 +143,10 @@ class PointedStore:
         self._done(act, job, result)
         return result
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         act = self._act(job)
         self._reach(act, "before")
-        result = await self._store.update(job, held)
+        result = await self._store.update(job, held, before=before)
         self._done(act, job, result)
         return result
 

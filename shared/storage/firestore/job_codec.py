@@ -8,8 +8,9 @@ refuses keys like `__name__`).
 and the renewal of a lease must count as a write.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
 
 import orjson
 
@@ -17,31 +18,8 @@ from shared.models.job import Attempt, ErrorCode, Job, JobError, JobSpec, JobSta
 from shared.models.webhook import JobWebhook
 from shared.storage.contract import JOB_SHARDS, Version, shard_of
 from shared.storage.firestore import fields as read
-from shared.storage.firestore import writes
 from shared.storage.firestore.protobuf import Message
 from shared.storage.firestore.values import set_time
-
-STATE_FIELDS: Final = (
-    "status",
-    "attempt",
-    "fence",
-    "worker",
-    "lease_seconds",
-    "lost",
-    "scheduled_for",
-    "started_at",
-    "finished_at",
-    "output",
-    "error",
-    "attempts",
-    "cancel_requested_at",
-    "deleted_at",
-    "fingerprint",
-    "dead_at",
-    "expire_at",
-    "replaces",
-)
-"""What an update writes or deletes."""
 
 SPEC_FIELDS: Final = (
     "tenant",
@@ -65,6 +43,69 @@ SPEC_FIELDS: Final = (
     "webhook",
 )
 """What only the creation writes."""
+
+
+def _put_text(fields: Message, name: str, text: str) -> None:
+    fields[name].string_value = text
+
+
+def _put_name(fields: Message, name: str, text: str) -> None:
+    if text:
+        fields[name].string_value = text
+
+
+def _put_integer(fields: Message, name: str, number: int) -> None:
+    fields[name].integer_value = number
+
+
+def _put_count(fields: Message, name: str, count: int) -> None:
+    if count:
+        fields[name].integer_value = count
+
+
+def _put_data(fields: Message, name: str, data: bytes) -> None:
+    fields[name].bytes_value = data
+
+
+def _put_error(fields: Message, name: str, error: JobError) -> None:
+    members = fields[name].map_value.fields
+    members["code"].string_value = error.code
+    members["message"].string_value = error.message
+    members["retryable"].boolean_value = error.retryable
+
+
+def _put_attempts(fields: Message, name: str, attempts: Sequence[Attempt]) -> None:
+    for attempt in attempts:
+        record = fields[name].array_value.values.add().map_value.fields
+        record["attempt"].integer_value = attempt.attempt
+        record["code"].string_value = attempt.code
+        record["message"].string_value = attempt.message
+        set_time(record, "started_at", attempt.started_at)
+        set_time(record, "finished_at", attempt.finished_at)
+
+
+_MEMBERS: Final[Mapping[str, Callable[[Message, str, Any], None]]] = {
+    "status": _put_text,
+    "attempt": _put_integer,
+    "fence": _put_name,
+    "worker": _put_name,
+    "lease_seconds": _put_count,
+    "lost": _put_count,
+    "scheduled_for": set_time,
+    "started_at": set_time,
+    "finished_at": set_time,
+    "output": _put_data,
+    "error": _put_error,
+    "attempts": _put_attempts,
+    "cancel_requested_at": set_time,
+    "deleted_at": set_time,
+    "fingerprint": _put_text,
+}
+"""Those of a job that are fields of the same name, and how each is put there."""
+_members: Final = attrgetter(*_MEMBERS)
+_PUTS: Final = {**_MEMBERS, "dead_at": set_time, "expire_at": set_time, "replaces": _put_integer}
+STATE_FIELDS: Final = tuple(_PUTS)
+"""What an update writes or deletes, where it is not known what was there."""
 
 
 def set_spec(fields: Message, spec: JobSpec, *, listed: bool = True) -> None:
@@ -104,50 +145,31 @@ def _set_options(fields: Message, spec: JobSpec) -> None:
         fields["webhook"].bytes_value = orjson.dumps(spec.webhook.members())
 
 
-def set_state(fields: Message, job: Job, *, expire_at: int, replaces: Version | None = None) -> None:
-    """Fill in STATE_FIELDS.
+State = Sequence[tuple[str, Any]]
+"""Fields of a job's state, and what each holds."""
 
-    expire_at: when the document may vanish, milliseconds.
-    replaces: the version that is updated.
+
+def state_of(job: Job, *, expire_at: int) -> State:
+    """All of it. expire_at: when the document may vanish, milliseconds."""
+    dead_at = None if job.fingerprint is None else job.finished_at
+    return [*zip(_PUTS, (*_members(job), dead_at, expire_at), strict=False)]
+
+
+def replacing(held: Version, state: State, *, before: State | None = None) -> State:
+    """What of `state` an update of version `held` writes: all of it, or what differs from what was there before.
+
+    An update must change something: only then is there a later version. What it replaced is always new.
     """
-    fields["status"].string_value = job.status
-    fields["attempt"].integer_value = job.attempt
-    if job.fence:
-        fields["fence"].string_value = job.fence
-    if job.worker:
-        fields["worker"].string_value = job.worker
-    if job.lease_seconds:
-        fields["lease_seconds"].integer_value = job.lease_seconds
-    if job.lost:
-        fields["lost"].integer_value = job.lost
-    _set_optional_time(fields, "scheduled_for", job.scheduled_for)
-    _set_optional_time(fields, "started_at", job.started_at)
-    _set_optional_time(fields, "finished_at", job.finished_at)
-    _set_optional_time(fields, "cancel_requested_at", job.cancel_requested_at)
-    _set_optional_time(fields, "deleted_at", job.deleted_at)
-    _set_outcome(fields, job)
-    if job.fingerprint is not None:
-        fields["fingerprint"].string_value = job.fingerprint
-        _set_optional_time(fields, "dead_at", job.finished_at)
-    set_time(fields, "expire_at", expire_at)
-    writes.set_replaces(fields, replaces)
+    if before is None:
+        return [*state, ("replaces", held.updated_at)]
+    return [now for was, now in zip(before, state, strict=True) if was != now] or [("replaces", held.updated_at)]
 
 
-def _set_outcome(fields: Message, job: Job) -> None:
-    if job.output is not None:
-        fields["output"].bytes_value = job.output
-    if job.error is not None:
-        error = fields["error"].map_value.fields
-        error["code"].string_value = job.error.code
-        error["message"].string_value = job.error.message
-        error["retryable"].boolean_value = job.error.retryable
-    for attempt in job.attempts:
-        record = fields["attempts"].array_value.values.add().map_value.fields
-        record["attempt"].integer_value = attempt.attempt
-        record["code"].string_value = attempt.code
-        record["message"].string_value = attempt.message
-        set_time(record, "started_at", attempt.started_at)
-        set_time(record, "finished_at", attempt.finished_at)
+def set_state(fields: Message, state: State) -> None:
+    """Fill in what holds something; an update deletes the rest."""
+    for name, value in state:
+        if value is not None:
+            _PUTS[name](fields, name, value)
 
 
 def job_of(id: str, fields: Message) -> Job:

@@ -4,7 +4,7 @@ from shared.models.job import Job, Retention
 from shared.storage.contract import Stored, Timer, Version, WriteResult
 from shared.storage.firestore import writes
 from shared.storage.firestore.database import FirestoreDatabase
-from shared.storage.firestore.job_codec import STATE_FIELDS, job_of, set_spec, set_state
+from shared.storage.firestore.job_codec import State, job_of, replacing, set_spec, set_state, state_of
 from shared.storage.firestore.protobuf import BatchWriteRequest, CommitRequest, Message
 from shared.storage.firestore.timers import set_timer
 from shared.storage.firestore.writes import ENCODING
@@ -38,10 +38,10 @@ class FirestoreJobs:
             set_timer(writes.create(request, self._timers.name(timer.id)), timer)
         return await self._database.commit(request.SerializeToString())
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         name = self._jobs.name(job.spec.id)
         request = BatchWriteRequest()
-        self._add_update(request, name, job, held)
+        self._add_update(request, name, job, held, before)
         return await self._database.write(name, request.SerializeToString())
 
     async def replace(self, job: Job, held: Version) -> WriteResult:
@@ -50,7 +50,7 @@ class FirestoreJobs:
         with ENCODING:
             fields = writes.replace(request, name, held)
             set_spec(fields, job.spec, listed=job.deleted_at is None)
-            set_state(fields, job, expire_at=self._retention.forget_at(job), replaces=held)
+            set_state(fields, replacing(held, self._state(job)))
         return await self._database.write(name, request.SerializeToString())
 
     async def update_with_timer(self, job: Job, held: Version, timer: Timer) -> WriteResult:
@@ -64,9 +64,12 @@ class FirestoreJobs:
         with ENCODING:
             fields = writes.create(request, name)
             set_spec(fields, job.spec, listed=job.deleted_at is None)
-            set_state(fields, job, expire_at=self._retention.forget_at(job))
+            set_state(fields, self._state(job))
 
-    def _add_update(self, request: Message, name: str, job: Job, held: Version) -> None:
+    def _add_update(self, request: Message, name: str, job: Job, held: Version, before: Job | None = None) -> None:
+        state = replacing(held, self._state(job), before=None if before is None else self._state(before))
         with ENCODING:
-            fields = writes.update(request, name, held, STATE_FIELDS)
-            set_state(fields, job, expire_at=self._retention.forget_at(job), replaces=held)
+            set_state(writes.update(request, name, held, [name for name, _ in state]), state)
+
+    def _state(self, job: Job) -> State:
+        return state_of(job, expire_at=self._retention.forget_at(job))

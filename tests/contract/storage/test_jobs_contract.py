@@ -127,6 +127,18 @@ async def test_an_update_removes_what_the_new_state_lacks(subject: Subject) -> N
     assert (await stored(subject, job.spec.id)).value == bare
 
 
+async def test_an_update_that_knows_what_was_there_leaves_the_same(subject: Subject) -> None:
+    """Through every kind of state, and through renewals, which change nothing."""
+    job = full(running())
+    others = (running(job.spec), running(job.spec), job.succeeded(b"2", at=AT), Job.queued(job.spec), failed(job), job)
+    versions = [applied(await subject.jobs.create(job))]
+    for other in others:
+        versions.append(applied(await subject.jobs.update(other, versions[-1], before=job)))
+        job = other
+        assert (await stored(subject, job.spec.id)).value == job
+    assert sorted(set(versions), key=lambda version: version.updated_at) == versions
+
+
 async def test_a_read_tells_how_long_nobody_wrote(subject: Subject) -> None:
     job = running()
     version = applied(await subject.jobs.create(job))

@@ -53,7 +53,7 @@ class Raced(MemoryJobs):
     async def create(self, job: Job) -> WriteResult:
         return self._reply(await super().create(job))
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         return self._reply(await super().update(job, held))
 
     def _reply(self, result: WriteResult) -> WriteResult:

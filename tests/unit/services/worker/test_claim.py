@@ -145,7 +145,7 @@ class Counted(MemoryJobs):
         self.calls.append("create")
         return await super().create(job)
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         self.calls.append("update")
         return await super().update(job, held)
 

@@ -20,7 +20,7 @@ class Forgetful(MemoryJobs):
 
     replies_lost = 0
 
-    async def update(self, job: Job, held: Version) -> WriteResult:
+    async def update(self, job: Job, held: Version, *, before: Job | None = None) -> WriteResult:
         result = await super().update(job, held)
         if self.replies_lost:
             self.replies_lost -= 1

@@ -10,7 +10,7 @@ from shared.models.envelope import Envelope, MalformedEnvelope
 from shared.models.event import Event, job_event
 from shared.models.job import ErrorCode, Job, JobError, JobSpec
 from shared.models.public import render
-from shared.storage.firestore.job_codec import STATE_FIELDS, job_of, set_spec, set_state
+from shared.storage.firestore.job_codec import STATE_FIELDS, job_of, set_spec, set_state, state_of
 
 Document: Any = types.Document.pb()
 NOW: Final = 1_750_000_000_000
@@ -88,7 +88,7 @@ def test_r30_a_code_of_a_later_version_is_shown_as_it_is() -> None:
     assert render(met) == render(failed).replace(b'"rejected"', b'"%b"' % LATER.encode())
     assert LATER not in set(ErrorCode)
     again = Document()
-    set_state(again.fields, met, expire_at=NOW)
+    set_state(again.fields, state_of(met, expire_at=NOW))
     assert again.fields["error"].map_value.fields["code"].string_value == LATER
 
 
@@ -101,5 +101,5 @@ def _spec_fields() -> set[str]:
 def _written(job: Job) -> Any:
     document = Document()
     set_spec(document.fields, job.spec)
-    set_state(document.fields, job, expire_at=NOW)
+    set_state(document.fields, state_of(job, expire_at=NOW))
     return document

@@ -26,7 +26,7 @@ from shared.storage.firestore.deliveries import STATE_FIELDS as DELIVERY_STATE_F
 from shared.storage.firestore.deliveries import list_query as delivery_query
 from shared.storage.firestore.endpoints import ENDPOINT_FIELDS, HEALTH_FIELDS, TENANT_FIELDS
 from shared.storage.firestore.idempotency import REQUEST_FIELDS
-from shared.storage.firestore.job_codec import SPEC_FIELDS, STATE_FIELDS, set_spec, set_state
+from shared.storage.firestore.job_codec import SPEC_FIELDS, STATE_FIELDS, replacing, set_spec, set_state, state_of
 from shared.storage.firestore.job_lists import SUMMARY_FIELDS, list_query
 from shared.storage.firestore.keys import KEY_FIELDS
 from shared.storage.firestore.protobuf import ASCENDING, CONTAINS, DESCENDING, EQUAL, BatchWriteRequest
@@ -103,8 +103,22 @@ def test_a_spec_fills_the_fields_that_only_a_creation_writes() -> None:
 
 def test_a_state_fills_the_fields_that_an_update_writes() -> None:
     fields = writes.create(BatchWriteRequest(), "jobs/job_1")
-    set_state(fields, FULL, expire_at=1, replaces=Version(1))
+    set_state(fields, replacing(Version(1), state_of(FULL, expire_at=1)))
     assert set(fields) == set(STATE_FIELDS)
+
+
+def test_an_update_writes_what_differs_and_deletes_what_is_gone() -> None:
+    before = state_of(replace(FULL, output=None, lost=0), expire_at=1)
+    changed = replacing(Version(7), state_of(replace(FULL, error=None), expire_at=2), before=before)
+    assert set(changed) == {"lost", "output", "error", "expire_at"}
+    fields = writes.create(BatchWriteRequest(), "jobs/job_1")
+    set_state(fields, changed)
+    assert set(fields) == set(changed) - {"error"}
+
+
+def test_an_update_that_changes_nothing_says_what_it_replaces() -> None:
+    state = state_of(FULL, expire_at=1)
+    assert replacing(Version(7), state, before=state) == {"replaces": 7}
 
 
 def test_spec_and_state_share_no_field() -> None:
@@ -267,7 +281,7 @@ def test_every_query_for_dead_letters_has_its_index(parts: Any) -> None:
 
 def test_a_job_that_is_no_dead_letter_is_in_no_index_of_them() -> None:
     fields = writes.create(BatchWriteRequest(), "jobs/job_1")
-    set_state(fields, replace(FULL, fingerprint=None), expire_at=1)
+    set_state(fields, state_of(replace(FULL, fingerprint=None), expire_at=1))
     assert not {"dead_at", "fingerprint"} & set(fields)
 
 
