@@ -37,6 +37,8 @@ from shared.clock import Clock
 
 STACKS_SECONDS = 0.2
 """What a runner that hangs has to write its stacks, before it is killed."""
+STILL_SECONDS = 1.0
+"""A turn of the loop that takes so long has been frozen. Leases are far longer, so nobody has lost one before."""
 
 _TIMED_OUT = TimedOut()
 _log = logging.getLogger("sluice.worker")
@@ -61,6 +63,8 @@ class RunnerHandle:
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._tickets: dict[int, Ticket] = {}
+        self._untold: list[Ticket] = []
+        self._untold_since = 0.0
         self._abandoned: set[int] = set()
         self._announced: dict[str, LoadedHandler] = {}
         self._ready: asyncio.Future[Catalogue] = self._loop.create_future()
@@ -135,19 +139,26 @@ class RunnerHandle:
         self._served = True
         self._idle.clear()
         ticket.timer = self._loop.call_later(task.timeout_seconds, self.give_up, ticket, _TIMED_OUT)
-        self._process.send(
-            Run(
-                number,
-                task.handler,
-                task.job_id,
-                task.attempt,
-                task.max_attempts,
-                task.fence,
-                task.deadline_at,
-                task.input,
-                None if ticket.outputs is None else ticket.outputs.counts,
-            )
-        )
+        if not self._untold:
+            self._untold_since = self._clock.monotonic()
+            self._loop.call_soon(self._tell)
+        self._untold.append(ticket)
+
+    def _tell(self) -> None:
+        """Tell the runner of what began in one turn of the loop, for claims come in dozens.
+
+        After a freeze their leases may have lapsed meanwhile, and others may have ended the jobs: nothing is told then.
+        """
+        still = self._clock.monotonic() - self._untold_since > STILL_SECONDS
+        untold = [ticket for ticket in self._untold if ticket.number in self._tickets]
+        self._untold.clear()
+        if still:
+            for ticket in untold:
+                del self._tickets[ticket.number]
+                ticket.settle(ticket.verdict or Interrupted("the worker stood still before it told its runner"))
+            self._check_idle()
+        elif untold:
+            self._process.send(*map(_run, untold))
 
     def give_up(self, ticket: Ticket, verdict: Verdict) -> None:
         """Make the handler stop; the outcome will be `verdict`. Of two, the first counts."""
@@ -156,6 +167,9 @@ class RunnerHandle:
         ticket.verdict = verdict
         if self._kind == "solo":
             self._process.kill(f"was killed because its task was given up ({type(verdict).__name__})")
+            return
+        self._tell()  # first, for the runner knows of no run that is still to begin
+        if ticket.number not in self._tickets:
             return
         self._process.send(Cancel(ticket.number))
         if ticket.timer is not None:
@@ -286,3 +300,18 @@ class RunnerHandle:
             self._ready.set_exception(ready)
         else:
             self._ready.set_result(ready)
+
+
+def _run(ticket: Ticket) -> Run:
+    task = ticket.task
+    return Run(
+        ticket.number,
+        task.handler,
+        task.job_id,
+        task.attempt,
+        task.max_attempts,
+        task.fence,
+        task.deadline_at,
+        task.input,
+        None if ticket.outputs is None else ticket.outputs.counts,
+    )

@@ -79,10 +79,10 @@ class RunnerProcess(asyncio.Protocol):
         """Whether it may be given work: it lives, is connected, and is not being ended."""
         return not self._cause and not self._closed.done()
 
-    def send(self, message: ToRunner) -> None:
-        """Does nothing once the connection is gone: what was to be said is answered by the process's end."""
+    def send(self, *messages: ToRunner) -> None:
+        """In one write. Does nothing once the connection is gone: what was to be said is answered by its end."""
         if self._transport is not None:
-            self._transport.write(message.encode())
+            self._transport.write(b"".join([message.encode() for message in messages]))
 
     def marked(self) -> int:
         """The number of the run that holds, or held, its loop; 0 for none."""

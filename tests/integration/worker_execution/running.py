@@ -13,7 +13,7 @@ import orjson
 from services.worker.execution.engine import Engine
 from services.worker.execution.settings import ExecutionSettings
 from services.worker.execution.task import Task
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 
 _HERE = "tests.integration.worker_execution"
 HANDLERS = (f"{_HERE}.ordinary:handlers", f"{_HERE}.unruly:handlers")
@@ -22,10 +22,12 @@ _numbers = itertools.count(1)
 
 
 @asynccontextmanager
-async def engine(environ: Mapping[str, str] = os.environ, **settings: Any) -> AsyncIterator[Engine]:
+async def engine(
+    environ: Mapping[str, str] = os.environ, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Engine]:
     """One that has started. Its grace is short, its restarts do not wait."""
     chosen = {"handlers": HANDLERS, "grace_seconds": 0.15, **settings}
-    running = Engine(ExecutionSettings(**chosen), environ=environ, clock=SystemClock(), chance=lambda: 0.0)
+    running = Engine(ExecutionSettings(**chosen), environ=environ, clock=clock or SystemClock(), chance=lambda: 0.0)
     try:
         await running.start()
         yield running

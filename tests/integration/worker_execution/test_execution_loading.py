@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ async def mine(input: int) -> int:
 """
 
 
-async def fault(folder: Path, *paths: str, **settings: float) -> HandlersNotLoaded:
+async def fault(folder: Path, *paths: str, **settings: Any) -> HandlersNotLoaded:
     environ = {**os.environ, "PYTHONPATH": str(folder)}
     with pytest.raises(HandlersNotLoaded) as raised:
         async with engine(environ=environ, handlers=paths, **settings):

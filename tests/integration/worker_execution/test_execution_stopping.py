@@ -13,6 +13,7 @@ import pytest_asyncio
 from services.worker.execution.engine import Engine
 from services.worker.execution.outcomes import Canceled, Interrupted, Lost, Succeeded, TimedOut
 from services.worker.execution.task import Task
+from shared.clock import SystemClock
 from shared.errors import Overloaded
 from tests.integration.worker_execution.running import Lag, children, engine, gone, task, until
 
@@ -262,3 +263,38 @@ async def test_a_task_alone_takes_a_process_whatever_its_handler_asks_for(runnin
     for handler in ("exit.loop", "exit.thread"):
         assert isinstance(await running.run(task(handler, alone=True)), Lost)
     assert await pid(running) == shared
+
+
+class Freezing(SystemClock):
+    """A clock on which a freeze can be played: it goes on for so long, and nothing else does."""
+
+    def __init__(self) -> None:
+        self.frozen_seconds = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.frozen_seconds
+
+
+async def test_what_its_runner_was_not_told_before_a_freeze_is_not_begun_after_it(tmp_path: Path) -> None:
+    """Others may have taken it over meanwhile."""
+    clock = Freezing()
+    async with engine(clock=clock) as running:
+        asked = [task("heed.loop", tmp_path / "told", path=tmp_path / f"begun-{number}") for number in range(3)]
+        runs = [asyncio.create_task(running.run(each)) for each in asked]
+        await asyncio.sleep(0)  # they have begun, and the turn of the loop is not over
+        clock.frozen_seconds = 20.0
+        outcomes = await asyncio.gather(*runs)
+        assert all(isinstance(outcome, Interrupted) for outcome in outcomes)
+        assert await running.run(task("echo.loop")) == Succeeded(b'{"text":"","path":""}')
+        assert not any(os.scandir(tmp_path))
+
+
+async def test_a_run_cancelled_in_the_turn_in_which_it_began_does_not_go_on(running: Engine, tmp_path: Path) -> None:
+    told, begun = tmp_path / "told", tmp_path / "begun"
+    asked = task("heed.loop", told, path=begun)
+    run = asyncio.create_task(running.run(asked))
+    await asyncio.sleep(0)
+    assert running.cancel(asked.run_id)
+    assert await run == Canceled()
+    assert await running.run(task("echo.loop")) == Succeeded(b'{"text":"","path":""}')
+    assert told.exists() or not begun.exists()
