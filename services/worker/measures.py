@@ -1,8 +1,6 @@
 """What a worker counts, and its one line a job."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from prometheus_client import Counter, Histogram
@@ -31,15 +29,13 @@ class Measures:
     def claim(self, claim: Claim) -> None:
         self._label(self._claims, type(claim).__name__.lower()).inc()
 
-    @contextmanager
-    def held(self, job: Job) -> Iterator[None]:
-        """Around the time that a claimed job is held."""
+    def began(self, job: Job) -> None:
+        """A claimed job is held; `released` follows, whatever comes."""
         self._running.inc()
         self._label(self._queue_time, job.spec.queue).observe(_queue_seconds(job))
-        try:
-            yield
-        finally:
-            self._running.dec()
+
+    def released(self) -> None:
+        self._running.dec()
 
     def ended(self, job: Job) -> None:
         """The attempt ended in the state that `job` is in."""

@@ -8,8 +8,8 @@ Nothing here is the result: with Redis lost, reports are dropped.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from typing import Self
 
 import orjson
 
@@ -29,9 +29,10 @@ _log = logging.getLogger("sluice.worker")
 
 
 class Following:
-    """The reports of one claimed job. Made by `Reports`."""
+    """The reports of one claimed job, which is followed for as long as the block lasts. Made by `Reports`."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, followed: "set[Following]") -> None:
+        self._followed = followed
         self.id = job.spec.id
         self.turn = job.order
         self.send_at = 0.0
@@ -40,6 +41,13 @@ class Following:
         self._chunks: deque[bytes] = deque()
         self._bytes = 0
         self._dropped = 0
+
+    def __enter__(self) -> Self:
+        self._followed.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._followed.discard(self)
 
     def hear(self, report: task.Report) -> None:
         """Put down what the handler said."""
@@ -82,15 +90,9 @@ class Reports:
         self._clock = clock
         self._followed: set[Following] = set()
 
-    @contextmanager
-    def of(self, job: Job) -> Iterator[Following]:
-        """Follow a claimed job for as long as the block lasts."""
-        following = Following(job)
-        self._followed.add(following)
-        try:
-            yield following
-        finally:
-            self._followed.discard(following)
+    def of(self, job: Job) -> Following:
+        """To follow a claimed job, as a context manager."""
+        return Following(job, self._followed)
 
     async def flush(self, following: Following) -> None:
         """Send what waits. A job's end is written only after this, so that whoever follows hears everything before it.

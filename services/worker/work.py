@@ -137,8 +137,11 @@ class Work:
                 await self._tools.telling.over(job)
                 return Acknowledge()
             case Claimed(job, version):
-                with self._tools.measures.held(job):
+                self._tools.measures.began(job)
+                try:
                     return await self._attempt(Holding(job, version, self._tools.store), trail)
+                finally:
+                    self._tools.measures.released()
 
     async def _attempt(self, holding: Holding, trail: Trail) -> Verdict:
         """Run the attempt under a lease that is kept, write what became of it, and tell."""

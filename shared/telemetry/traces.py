@@ -9,7 +9,7 @@ recorded, and no exporter is even imported, unless an OTLP endpoint is configure
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from opentelemetry.context import Context
@@ -74,30 +74,26 @@ class Traces:
         """Whether anything is ever recorded."""
         return self._tracer is not None
 
-    @contextmanager
-    def request(self, name: str, traceparent: str | None, attributes: Mapping[str, str]) -> Iterator[Trail]:
+    def request(
+        self, name: str, traceparent: str | None, attributes: Mapping[str, str]
+    ) -> AbstractContextManager[Trail]:
         """A span for serving a request that may have come with a context."""
         parent = parse_traceparent(traceparent)
         if self._tracer is None or not self._sampled(parent):
-            with _unrecorded(traceparent if parent else None) as trail:
-                yield trail
-            return
+            return _unrecorded(traceparent if parent else None)
         context = set_span_in_context(NonRecordingSpan(parent)) if parent else None
-        with self._span(self._tracer, name, SpanKind.SERVER, attributes, context=context) as trail:
-            yield trail
+        return self._span(self._tracer, name, SpanKind.SERVER, attributes, context=context)
 
-    @contextmanager
-    def process(self, destination: str, traceparent: str | None, attributes: Mapping[str, str]) -> Iterator[Trail]:
+    def process(
+        self, destination: str, traceparent: str | None, attributes: Mapping[str, str]
+    ) -> AbstractContextManager[Trail]:
         """A span for handling one message of `destination`, linked to the span that sent it."""
         sender = parse_traceparent(traceparent)
         if self._tracer is None or sender is None or not sender.trace_flags.sampled:
-            with _unrecorded(traceparent if sender else None) as trail:
-                yield trail
-            return
+            return _unrecorded(traceparent if sender else None)
         described = {"messaging.system": "gcp_pubsub", "messaging.destination.name": destination, **attributes}
         name, links = f"process {destination}", [Link(sender)]
-        with self._span(self._tracer, name, SpanKind.CONSUMER, described, links=links) as trail:
-            yield trail
+        return self._span(self._tracer, name, SpanKind.CONSUMER, described, links=links)
 
     def shutdown(self) -> None:
         """Export what is waiting, within the exporter's own deadline."""
@@ -139,12 +135,13 @@ class Traces:
         return self._ratio > 0 and self._chance() < self._ratio
 
 
-@contextmanager
-def _unrecorded(traceparent: str | None) -> Iterator[Trail]:
+def _unrecorded(traceparent: str | None) -> AbstractContextManager[Trail]:
     """Where nobody records, the context is handed on, and lines are written under it."""
-    if traceparent is None:
-        yield Trail()
-        return
+    return nullcontext(Trail()) if traceparent is None else _handed_on(traceparent)
+
+
+@contextmanager
+def _handed_on(traceparent: str) -> Iterator[Trail]:
     with traced(traceparent):
         yield Trail(traceparent)
 

@@ -75,7 +75,7 @@ async def test_what_is_left_is_sent_at_the_end() -> None:
 
 
 async def test_what_gathers_is_bounded_and_the_oldest_give_way() -> None:
-    following = Following(JOB)
+    following = Following(JOB, set())
     for number in range(2 * STREAM_REPORTS):
         following.hear(said(b"%d" % number))
     reports, dropped = following.take()
