@@ -18,6 +18,7 @@ from services.gateway.http.problems import (
 
 MAX_DEPTH = 64
 MAX_KEYS = 10_000
+_NESTING = (dict, list)
 _SPACED = re.compile(rb'"\s+:')
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"(\s*:)?')
 
@@ -87,9 +88,9 @@ def _count_keys(value: Any) -> int:
                 if len(each) > MAX_KEYS:
                     raise Problem(INVALID_REQUEST, f"An object in the body has more than {MAX_KEYS} keys.")
                 keys += len(each)
-                below.extend(item for item in each.values() if isinstance(item, dict | list))
+                below += [item for item in each.values() if isinstance(item, _NESTING)]
             elif isinstance(each, list):
-                below.extend(item for item in each if isinstance(item, dict | list))
+                below += [item for item in each if isinstance(item, _NESTING)]
         if not below:
             return keys
         level = below

@@ -276,7 +276,7 @@ class Freezing(SystemClock):
 
 
 async def test_what_its_runner_was_not_told_before_a_freeze_is_not_begun_after_it(tmp_path: Path) -> None:
-    """Others may have taken it over meanwhile."""
+    """R6: others may have taken it over meanwhile, and ended it."""
     clock = Freezing()
     async with engine(clock=clock) as running:
         asked = [task("heed.loop", tmp_path / "told", path=tmp_path / f"begun-{number}") for number in range(3)]
