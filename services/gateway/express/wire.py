@@ -12,7 +12,8 @@ _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" f
 
 def head(reply: Reply) -> bytes:
     """Everything before the two headers that differ from answer to answer."""
-    lines = [_STATUS[reply.status], *[f"{name}: {value}\r\n" for name, value in reply.headers.items()]]
+    lines = [_STATUS[reply.status]]
+    lines += [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
     if reply.body is not None:
         lines.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
     lines.append("Server: sluice\r\nX-Request-Id: ")

@@ -37,8 +37,8 @@ from shared.clock import Clock
 
 STACKS_SECONDS = 0.2
 """What a runner that hangs has to write its stacks, before it is killed."""
-STILL_SECONDS = 1.0
-"""A turn of the loop that takes so long has been frozen. Leases are far longer, so nobody has lost one before."""
+FROZEN_SECONDS = 1.0
+"""A worker whose loop takes so long for one turn was frozen. Leases last far longer: none can have lapsed before."""
 
 _TIMED_OUT = TimedOut()
 _log = logging.getLogger("sluice.worker")
@@ -149,16 +149,20 @@ class RunnerHandle:
 
         After a freeze their leases may have lapsed meanwhile, and others may have ended the jobs: nothing is told then.
         """
-        still = self._clock.monotonic() - self._untold_since > STILL_SECONDS
         untold = [ticket for ticket in self._untold if ticket.number in self._tickets]
         self._untold.clear()
-        if still:
-            for ticket in untold:
-                del self._tickets[ticket.number]
-                ticket.settle(ticket.verdict or Interrupted("the worker stood still before it told its runner"))
-            self._check_idle()
-        elif untold:
+        if not untold:
+            return
+        seconds = self._clock.monotonic() - self._untold_since
+        if seconds <= FROZEN_SECONDS:
             self._process.send(*map(_run, untold))
+            return
+        extra = {"runner": self.pid, "tasks": len(untold), "seconds": round(seconds, 3)}
+        _log.warning("the worker was frozen; what its runner was not told of yet is given back", extra=extra)
+        for ticket in untold:
+            del self._tickets[ticket.number]
+            ticket.settle(ticket.verdict or Interrupted("the worker was frozen before it told its runner"))
+        self._check_idle()
 
     def give_up(self, ticket: Ticket, verdict: Verdict) -> None:
         """Make the handler stop; the outcome will be `verdict`. Of two, the first counts."""

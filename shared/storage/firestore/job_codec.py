@@ -1,11 +1,11 @@
-"""A job as a document of `jobs`: the spec, written once, and the state, written again at each transition.
+"""A job as a document of `jobs`: the spec, written once, and the state, of which a transition writes what it changes.
 
 `input` and `output` are JSON bytes. `shard` leads the list indexes (the stub of a deleted job has none); `labels` are
 stored as `key=value` strings, which one index serves whatever the keys are (a map would need an index a key, and
 refuses keys like `__name__`).
 `dead_at` is there on dead letters alone, so that their indexes hold nothing else.
-`replaces` holds the version that an update found: Firestore keeps the old update time for a write that changes nothing,
-and the renewal of a lease must count as a write.
+`replaces` holds the version that an update found, where nothing else need differ: Firestore keeps the old update time
+for a write that changes nothing, and the renewal of a lease must count as a write.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
