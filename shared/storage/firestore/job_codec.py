@@ -103,7 +103,8 @@ _MEMBERS: Final[Mapping[str, Callable[[Message, str, Any], None]]] = {
 }
 """Those of a job that are fields of the same name, and how each is put there."""
 _members: Final = attrgetter(*_MEMBERS)
-_PUTS: Final = {**_MEMBERS, "dead_at": set_time, "expire_at": set_time, "replaces": _put_integer}
+_STATE: Final = {**_MEMBERS, "dead_at": set_time, "expire_at": set_time}
+_PUTS: Final = {**_STATE, "replaces": _put_integer}
 STATE_FIELDS: Final = tuple(_PUTS)
 """What an update writes or deletes, where it is not known what was there."""
 
@@ -152,7 +153,7 @@ State = Sequence[tuple[str, Any]]
 def state_of(job: Job, *, expire_at: int) -> State:
     """All of it. expire_at: when the document may vanish, milliseconds."""
     dead_at = None if job.fingerprint is None else job.finished_at
-    return [*zip(_PUTS, (*_members(job), dead_at, expire_at), strict=False)]
+    return list(zip(_STATE, (*_members(job), dead_at, expire_at), strict=True))
 
 
 def replacing(held: Version, state: State, *, before: State | None = None) -> State:
@@ -160,9 +161,10 @@ def replacing(held: Version, state: State, *, before: State | None = None) -> St
 
     An update must change something: only then is there a later version. What it replaced is always new.
     """
+    replaced = ("replaces", held.updated_at)
     if before is None:
-        return [*state, ("replaces", held.updated_at)]
-    return [now for was, now in zip(before, state, strict=True) if was != now] or [("replaces", held.updated_at)]
+        return [*state, replaced]
+    return [now for was, now in zip(before, state, strict=True) if was != now] or [replaced]
 
 
 def set_state(fields: Message, state: State) -> None:
